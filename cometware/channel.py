@@ -1,0 +1,203 @@
+"""The channel: one ordered log, who listens to it, and what to do when they speak."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, TypeVar
+
+from cometware.client import Client
+from cometware.core import data as _data
+from cometware.core.data import Data
+from cometware.core.entry import Entry, Message, Position, audiences, event_name
+from cometware.core.events import REVOKED, close_code
+from cometware.limits import Limits
+from cometware.logs.base import Log, real_lock
+from cometware.logs.memory import MemoryLog
+from cometware.roster.base import Presence, Record, Roster, State
+from cometware.roster.memory import MemoryRoster
+
+Handler = TypeVar("Handler", bound=Callable[..., Any])
+Around = Callable[[], AbstractContextManager[Any]]
+
+
+class Channel:
+    """A message channel: everything published is one ordered list, and every client reads it from its own place.
+
+    `url` says where the log lives: `memory:` (this process). `name` keeps two channels in one store apart. `around` is a
+    context manager entered around each handler: `app.app_context` in Flask, `cometware.django.around` in Django.
+
+    Nothing is opened before the first use in each process, so a channel may be made before a server forks its workers.
+
+    >>> channel = Channel()
+    >>> position = channel.publish({"order": 7}, event="order")
+    >>> channel.recent()
+    [{'order': 7}]
+
+    Raises:
+        ValueError: The URL's scheme is unknown.
+    """
+
+    def __init__(
+        self,
+        url: str = "memory:",
+        *,
+        name: str = "comet",
+        limits: Limits | None = None,
+        around: Around | None = None,
+    ) -> None:
+        scheme = url.partition(":")[0]
+        if scheme != "memory":
+            raise ValueError(f"Channel({url!r}): unknown scheme {scheme!r}, expected memory:")
+        self.url = url
+        self.name = name
+        self.limits = limits or Limits()
+        self._around = around or nullcontext
+        self._handlers: dict[str, Callable[..., Any]] = {}
+        self._opening = real_lock()
+        self._process = 0
+        self._log: Log
+        self._roster: Roster
+
+    # What an application calls from anywhere
+
+    def publish(
+        self, data: Data, *, event: str = "message", to: str | Iterable[str] = "*", but: str | None = None
+    ) -> Position:
+        """Put a message into the log and return its place. Everybody in the audiences gets it, once, in this order.
+
+        `to` is one audience or several: `*`, `client:<id>`, `user:<name>`, `room:<name>`. `but` is the id of a client that
+        is left out. May be called from any thread.
+
+        Raises:
+            ValueError: JSON cannot hold the data, the event's name is reserved, or an audience is none.
+            LogUnavailable: The log cannot be reached; the message may or may not be in it.
+        """
+        return self.log.append(Message(event_name(event), _data.encode(data), audiences(to), but))
+
+    def recent(self, to: str | Iterable[str] = "*", n: int = 50) -> list[Data]:
+        """Return the data of the newest `n` messages to these audiences, oldest first."""
+        return [entry.data for entry in self.recent_entries(to, n)]
+
+    def recent_entries(self, to: str | Iterable[str] = "*", n: int = 50) -> list[Entry]:
+        """Return the same with their positions and events."""
+        return self.log.last(n, audiences(to))
+
+    @property
+    def position(self) -> Position:
+        """Where the log ends now: render it into a page, and `?after=` misses nothing that comes after the page."""
+        return self.log.head
+
+    def presence(self, to: str = "*") -> list[Presence]:
+        """Return who is here and hears an audience, in the order of arrival."""
+        (audience,) = audiences(to)
+        return [_presence(record) for record in self.roster if record.state is State.OPEN and record.hears(audience)]
+
+    def join(self, client_id: str, room: str) -> bool:
+        """Let a client hear a room from now on. Is it here?"""
+        return self._move("join", client_id, room)
+
+    def leave(self, client_id: str, room: str) -> bool:
+        """Let a client not hear a room any more. Is it here?"""
+        return self._move("leave", client_id, room)
+
+    def close(self, client_id: str, code: int = 1000, reason: str = "") -> bool:
+        """End a client; one without a connection just now is told at its next request. Is it here?
+
+        Raises:
+            ValueError: The code is neither 1000 nor 3000 to 4999.
+        """
+        if self.roster.get(client_id) is None:
+            return False
+        self._control("close", f"client:{client_id}", code=close_code(code), reason=reason)
+        return True
+
+    def revoke(self, user: str, reason: str = "revoked") -> None:
+        """End all clients of a user, with the code that says: do not come back (4410)."""
+        self._control("revoke", f"user:{user}", code=REVOKED, reason=reason)
+
+    def _move(self, kind: str, client_id: str, room: str) -> bool:
+        (audience,) = audiences(room)
+        if not audience.startswith("room:"):
+            raise ValueError(f"{kind}({room!r}): expected 'room:<name>'")
+        here = self.roster.join(client_id, room) if kind == "join" else self.roster.leave(client_id, room)
+        if here:
+            self._control(kind, f"client:{client_id}", room=room)
+        return here
+
+    def _control(self, kind: str, audience: str, **details: Any) -> Position:
+        return self.log.append(Message(kind, json.dumps(details), (audience,), kind=kind))
+
+    # What an application does when clients speak
+
+    def on_open(self, handler: Handler) -> Handler:
+        """Call `handler(client)` before a client is let in; raise `Refused` to keep it out."""
+        return self._register("open", handler)
+
+    def on_message(self, handler: Handler) -> Handler:
+        """Call `handler(client, data)` for each message; what it returns is the reply, if the sender asked for one."""
+        return self._register("message", handler)
+
+    def on_close(self, handler: Handler) -> Handler:
+        """Call `handler(client, reason)` when a client has left, once for each `on_open`."""
+        return self._register("close", handler)
+
+    def on(self, event: str) -> Callable[[Handler], Handler]:
+        """Call `handler(client, data)` for each message with this event name."""
+        name = event_name(event)
+        return lambda handler: self._register(name, handler)
+
+    def _register(self, name: str, handler: Handler) -> Handler:
+        if name in self._handlers:
+            raise ValueError(f"the channel has a handler for {name!r} already: {self._handlers[name]!r}")
+        self._handlers[name] = handler
+        return handler
+
+    def handles(self, event: str) -> bool:
+        """Is there a handler for this event? (Life-cycle names are never a client's event.)"""
+        return event in self._handlers
+
+    def call(self, event: str, client: Client, *arguments: Any) -> Any:
+        """Run a handler inside `around`, then keep what it changed in `client.data`; return what it returned."""
+        handler = self._handlers.get(event)
+        if handler is None:
+            return None
+        with self._around():
+            result = handler(client, *arguments)
+        changed = client.changed_data()
+        if changed is not None:
+            client._record.data = changed
+        return result
+
+    # The store, opened at first use in each process
+
+    @property
+    def log(self) -> Log:
+        """The channel's log in this process."""
+        if self._process != os.getpid():
+            self._open()
+        return self._log
+
+    @property
+    def roster(self) -> Roster:
+        """Who is here."""
+        if self._process != os.getpid():
+            self._open()
+        return self._roster
+
+    def _open(self) -> None:
+        with self._opening:
+            if self._process != os.getpid():
+                self._log = MemoryLog(self.limits)
+                self._roster = MemoryRoster(self.limits)
+                self._process = os.getpid()
+
+
+def _presence(record: Record) -> Presence:
+    transport = dialect = ""
+    if record.connections:
+        newest = record.connections[-1]
+        transport, dialect = newest.transport, newest.dialect
+    return Presence(record.id, record.user, transport, dialect, record.since, json.loads(record.data))

@@ -1,0 +1,1 @@
+"""The channel as values and decisions: no gevent, no sockets, no clock, no dice."""

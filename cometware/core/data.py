@@ -1,0 +1,128 @@
+"""What a message may carry, as JSON text and back: a JSON tree whose leaves may also be bytes.
+
+Bytes are written `{"$bytes": "<base64>"}`, several arguments `{"$args": […]}`. A user's own object that looks like one of
+these gets one more `$` in front of its key, so that every tree survives the way there and back.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import re
+from typing import Any, TypeAlias
+
+Data: TypeAlias = Any
+"""None, bool, int, float, str, bytes, list, tuple, dict with str keys, or `Args`."""
+
+_TAG = re.compile(r"\$+(?:bytes|args)\Z")
+
+
+class Args(tuple[Any, ...]):
+    """Several arguments of one event (Socket.IO sends `emit("move", x, y)`), as one value.
+
+    >>> Args([1, 2])
+    Args(1, 2)
+    """
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return f"Args({', '.join(map(repr, self))})"
+
+
+def encode(data: Data) -> str:
+    """Write a message's data as JSON text.
+
+    Raises:
+        ValueError: JSON cannot hold it (NaN, a set, an object of yours); says which.
+    """
+    try:
+        text = _dumps(data)
+        if '"$' in text or isinstance(data, Args):
+            text = _dumps(_tagged(data))
+    except (TypeError, ValueError, RecursionError) as error:
+        raise ValueError(
+            f"a message's data must be JSON or bytes (None, bool, int, float, str, bytes, list, dict): {error}"
+        ) from None
+    return text
+
+
+def decode(text: str) -> Data:
+    """Read what `encode` wrote.
+
+    Raises:
+        ValueError: It is not JSON, or a tagged object is malformed.
+    """
+    try:
+        data = json.loads(text, parse_constant=_refuse_constant)
+    except RecursionError:
+        raise ValueError("JSON nested too deeply") from None
+    return untagged(data) if '"$' in text else data
+
+
+def untagged(data: Data) -> Data:
+    """Turn the tagged objects of a decoded JSON tree into what they stand for."""
+    if isinstance(data, list):
+        return [untagged(item) for item in data]
+    if not isinstance(data, dict):
+        return data
+    if len(data) == 1:
+        ((key, value),) = data.items()
+        if key == "$bytes":
+            return _bytes(value)
+        if key == "$args":
+            if not isinstance(value, list):
+                raise ValueError(f"$args: expected an array, got {type(value).__name__}")
+            return Args(untagged(item) for item in value)
+        if _TAG.match(key):
+            return {key[1:]: untagged(value)}
+    return {key: untagged(value) for key, value in data.items()}
+
+
+def _bytes(value: Data) -> bytes:
+    if not isinstance(value, str):
+        raise ValueError(f"$bytes: expected a string of base64, got {type(value).__name__}")
+    try:
+        return base64.b64decode(value, validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise ValueError(f"$bytes: not base64: {error}") from None
+
+
+def _tagged(data: Data) -> Data:
+    if isinstance(data, Args):
+        return {"$args": [_tagged(item) for item in data]}
+    if isinstance(data, list | tuple):
+        return [_tagged(item) for item in data]
+    if isinstance(data, dict):
+        if len(data) == 1:
+            ((key, value),) = data.items()
+            if isinstance(key, str) and _TAG.match(key):
+                return {"$" + key: _tagged(value)}
+        return {key: _tagged(value) for key, value in data.items()}
+    return data
+
+
+def _default(value: object) -> Data:
+    if isinstance(value, bytes | bytearray | memoryview):
+        return {"$bytes": base64.b64encode(value).decode("ascii")}
+    raise TypeError(f"{type(value).__module__}.{type(value).__qualname__} is none of these")
+
+
+_compact = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=_default).encode
+_ascii = json.JSONEncoder(ensure_ascii=True, allow_nan=False, separators=(",", ":"), default=_default).encode
+
+
+def _dumps(data: Data) -> str:
+    text = _compact(data)
+    try:
+        text.encode()
+    except (
+        UnicodeEncodeError
+    ):  # half of a surrogate pair, which JavaScript strings may hold: UTF-8 cannot, an escape can
+        return _ascii(data)
+    return text
+
+
+def _refuse_constant(name: str) -> Data:
+    raise ValueError(f"{name} is not JSON")

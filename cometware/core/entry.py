@@ -1,0 +1,122 @@
+"""An entry of the log, its position, and the audiences it is addressed to. Values: they never change."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from cometware.core import data as _data
+
+EVERYBODY = "*"
+
+RESERVED = frozenset({"open", "close", "error", "reset", "transport", "ping", "reconnect"})
+"""Names that a client's own life-cycle uses: no message may bear them."""
+
+_EPOCH = re.compile(r"[0-9A-Za-z_]{1,32}\Z")
+_AUDIENCE = re.compile(r"(?:client|user|room):.", re.DOTALL)
+
+
+class Position(NamedTuple):
+    """A place in one log: `epoch` names the log's birth, `offset` counts its entries from 1 without holes.
+
+    An offset alone would be unsafe: after a restart of the log the same number means another entry.
+
+    >>> str(Position("x7", 12)), Position.parse("x7-12")
+    ('x7-12', Position(epoch='x7', offset=12))
+    """
+
+    epoch: str
+    offset: int
+
+    def __str__(self) -> str:
+        return f"{self.epoch}-{self.offset}"
+
+    @classmethod
+    def parse(cls, text: str) -> Position | None:
+        """Read a position; None if the text is none."""
+        epoch, _, offset = text.rpartition("-")
+        if _EPOCH.match(epoch) and offset.isascii() and offset.isdigit() and len(offset) <= 18:
+            return cls(epoch, int(offset))
+        return None
+
+
+class Message:
+    """What an application publishes: an event with data for audiences, not yet in the log.
+
+    `json` is the data, encoded once and for all. `kind` is "" for mail; "reply" or "error" for the answer to a client's
+    message `number`; and "join", "leave", "close", "revoke" for a control, which changes who hears what and is never
+    shown to anybody.
+    """
+
+    __slots__ = ("but", "event", "json", "kind", "number", "to")
+
+    def __init__(
+        self,
+        event: str,
+        json: str,
+        to: tuple[str, ...] = (EVERYBODY,),
+        but: str | None = None,
+        kind: str = "",
+        number: int = 0,
+    ) -> None:
+        self.event = event
+        self.json = json
+        self.to = to
+        self.but = but
+        self.kind = kind
+        self.number = number
+
+    @property
+    def is_control(self) -> bool:
+        return self.kind in CONTROLS
+
+
+CONTROLS = frozenset({"join", "leave", "close", "revoke"})
+
+
+class Entry(NamedTuple):
+    """One message at its position."""
+
+    position: Position
+    message: Message
+
+    @property
+    def data(self) -> _data.Data:
+        """The message's data, decoded anew at each call."""
+        return _data.decode(self.message.json)
+
+    @property
+    def cost_bytes(self) -> int:
+        """About what this entry occupies in memory."""
+        return 400 + len(self.message.json) + sum(map(len, self.message.to))
+
+
+def audiences(to: str | Iterable[str]) -> tuple[str, ...]:
+    """Check and unite the audiences of `publish(to=…)`.
+
+    Raises:
+        ValueError: One of them is neither `*` nor begins with `client:`, `user:` or `room:`.
+    """
+    several = (to,) if isinstance(to, str) else tuple(dict.fromkeys(to))
+    if not several:
+        raise ValueError("to=[]: expected at least one audience, or leave `to` out for everybody")
+    for audience in several:
+        if audience != EVERYBODY and not (isinstance(audience, str) and _AUDIENCE.match(audience)):
+            raise ValueError(f"to={audience!r}: expected '*', 'client:<id>', 'user:<name>' or 'room:<name>'")
+    return (EVERYBODY,) if EVERYBODY in several else several
+
+
+def event_name(name: str) -> str:
+    """Check the name of an event.
+
+    Raises:
+        ValueError: It is empty, over 256 characters, has a line break or NUL (SSE cannot carry it), or is reserved.
+    """
+    if not isinstance(name, str) or not 0 < len(name) <= 256:
+        raise ValueError(f"event={name!r:.100}: expected a name of 1 to 256 characters")
+    if any(character in name for character in "\r\n\0"):
+        raise ValueError(f"event={name!r}: a name must not contain a line break or NUL")
+    if name in RESERVED:
+        raise ValueError(f"event={name!r} is reserved for the client's own life-cycle; choose another name")
+    return name

@@ -1,0 +1,55 @@
+"""What a wire understands of the frames that it receives."""
+
+from __future__ import annotations
+
+from typing import NamedTuple, TypeAlias
+
+from cometware.core.data import Data
+
+
+class Received(NamedTuple):
+    """A message from the client: `number` is its own count of messages (None: it does not count), `asks` for a reply."""
+
+    event: str
+    data: Data
+    number: int | None = None
+    asks: bool = False
+
+
+class Pinged(NamedTuple):
+    """The client wants to hear something at once, to learn whether the connection still lives."""
+
+
+class Left(NamedTuple):
+    """The client says that it does not come back."""
+
+
+Event: TypeAlias = Received | Pinged | Left
+
+
+class Close(NamedTuple):
+    """Why a client or a connection ends. The code says what to do next: 4000–4399 come back, 4400–4499 do not."""
+
+    code: int
+    reason: str = ""
+
+
+DRAIN = 4000
+REAUTHORISE = 4001
+HISTORY_LOST = 4002
+REPLACED = 4003
+UNAUTHORISED = 4401
+FORBIDDEN = 4403
+REVOKED = 4410
+TOO_MANY = 4429
+
+
+def close_code(code: int) -> int:
+    """Check a close code of the application.
+
+    Raises:
+        ValueError: It is none that a WebSocket may carry (RFC 6455 §7.4.2: 1000, 3000–4999).
+    """
+    if code != 1000 and not 3000 <= code <= 4999:
+        raise ValueError(f"close(code={code}): expected 1000 or 3000 to 4999 (4000–4399 come back, 4400–4499 do not)")
+    return code

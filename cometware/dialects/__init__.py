@@ -1,0 +1,1 @@
+"""Protocols without I/O: frames in, events out; entries in, frames out."""

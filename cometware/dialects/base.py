@@ -1,0 +1,78 @@
+"""What every protocol of the channel can say and understand. A dialect performs no I/O and knows no clock."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple, Protocol
+
+from cometware.core.entry import Entry, Position
+from cometware.core.events import Close, Event
+from cometware.core.framing import Frame
+
+
+class Greeting(NamedTuple):
+    """What a connection is told first. `position` is where it begins to read, settled before `on_open`."""
+
+    client: str
+    position: Position
+    accepted: int
+    heartbeat_seconds: float
+    limits: Mapping[str, Any]
+    server: Mapping[str, Any]
+    recovered: bool
+
+
+class Wire(Protocol):
+    """The way in of one connection. A dialect without a memory of its own is its own wire."""
+
+    def receive(self, body: str | bytes) -> list[Event]:
+        """Understand one frame.
+
+        Raises:
+            BadFrame: It is not what the protocol allows. Nothing of it was taken.
+        """
+        ...
+
+
+class Dialect(Wire, Protocol):
+    """The way out: each method returns the frames that say it, or an empty list where the protocol has no word for it."""
+
+    name: str
+
+    def entries(self, entries: Iterable[Entry]) -> list[Frame]: ...
+
+    def greeting(self, greeting: Greeting) -> list[Frame]: ...
+
+    def heartbeat(self, position: Position) -> list[Frame]: ...
+
+    def accepted(self, number: int) -> list[Frame]: ...
+
+    def error(self, code: str, message: str, details: Mapping[str, object]) -> list[Frame]: ...
+
+    def reset(self, reason: str, position: Position) -> list[Frame]: ...
+
+    def reconnect(self, wait_seconds: float) -> list[Frame]: ...
+
+    def close(self, close: Close) -> list[Frame]: ...
+
+
+class Shape:
+    """How a dialect is written on one transport. All connections that share a shape share its bytes."""
+
+    __slots__ = ("dialect", "name", "write")
+
+    def __init__(self, name: str, dialect: Dialect, write: Callable[[Iterable[Frame]], bytes]) -> None:
+        self.name = name
+        self.dialect = dialect
+        self.write = write
+
+    def __repr__(self) -> str:
+        return f"<Shape {self.dialect.name} {self.name}>"
+
+    def share(self, entries: Sequence[Entry]) -> bytes:
+        """Write a batch of entries as the bytes that all connections of this shape send."""
+        return self.write(self.dialect.entries(entries))
+
+    def heartbeat(self, position: Position) -> bytes:
+        """Write what keeps an idle connection alive and tells it its position."""
+        return self.write(self.dialect.heartbeat(position))

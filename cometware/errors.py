@@ -1,0 +1,59 @@
+"""What can go wrong, whose fault it is, and what to change. Every error carries its data; its text is made from it."""
+
+from __future__ import annotations
+
+
+class CometwareError(Exception):
+    """Any error that this package raises."""
+
+
+class Refused(CometwareError):
+    """Raised by `on_open` (or any handler): this client may not do this.
+
+    From `on_open` the client receives `status` as an HTTP status, before any 101 Switching Protocols; from another
+    handler it becomes the error reply to that one message.
+
+    >>> str(Refused(403, "members only"))
+    '403: members only'
+    """
+
+    def __init__(self, status: int = 403, reason: str = "") -> None:
+        if not 400 <= status <= 599:
+            raise ValueError(f"Refused(status=…) needs an HTTP status from 400 to 599, got {status}")
+        super().__init__(status, reason)
+        self.status = status
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"{self.status}: {self.reason}" if self.reason else str(self.status)
+
+
+class LogUnavailable(CometwareError):
+    """The channel's log cannot be reached; the message may or may not be in it."""
+
+
+class Gap(CometwareError):
+    """Mail for this reader was forgotten, or its position belongs to another log: history is lost.
+
+    `reason` is what the client is told in its `reset`: `epoch`, `forgotten`, `ahead`, `position` or `user`.
+    """
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class BadFrame(CometwareError):
+    """The peer sent what its protocol does not allow; the connection stays.
+
+    `code` is a word for programs, `message` a sentence for people: what was got, what was expected.
+    """
+
+    def __init__(self, code: str, message: str, **details: object) -> None:
+        super().__init__(code, message)
+        self.code = code
+        self.message = message
+        self.details = details
+
+    def __str__(self) -> str:
+        return f"{self.code}: {self.message}"

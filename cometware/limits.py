@@ -1,0 +1,67 @@
+"""Every bound of the library in one place, with its unit."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How much, how long, how often. Seconds and bytes throughout; each default suits a site of ordinary size.
+
+    >>> Limits(heartbeat_seconds=10).heartbeat_seconds
+    10
+
+    Raises:
+        ValueError: A limit is negative, or a heartbeat is so rare that proxies cut what is idle.
+    """
+
+    heartbeat_seconds: float = 20
+    """Every receiving connection is written to at least this often; proxies cut what is silent for 30 to 60 s."""
+    pong_seconds: float = 10
+    """A WebSocket that has not answered a ping this long after the next heartbeat is gone."""
+    poll_seconds: float = 20
+    """How long a long poll is held at most; `?wait=` shortens it."""
+    grace_seconds: float = 60
+    """How long a client with a key stays present without a connection."""
+    overlap_seconds: float = 5
+    """How long the older connection of a client may live beside a newer one."""
+    reauthorise_seconds: float = 900
+    """A connection of a client with a user is asked to come back through the app's login after this long."""
+    open_seconds: float = 30
+    """How long a racing connection waits for what the first one's `on_open` decides."""
+    order_seconds: float = 5
+    """How long a message whose number is not the next one waits for those before it."""
+    body_seconds: float = 30
+    """How long the body of a POST may take to arrive."""
+
+    max_message_bytes: int = 1024 * 1024
+    """A larger message gets an error and the connection stays; one over four times this ends it (413, or close 1009)."""
+    max_waiting_messages: int = 256
+    """Messages of one client that wait for their handler; beyond, its socket is not read (or its POST gets 429)."""
+    max_handlers: int = 200
+    """Handlers that may run beside each other in a worker."""
+    max_clients: int = 100_000
+    """Clients that one worker keeps; the next one is refused with 503."""
+
+    window_entries: int = 10_000
+    """Entries that the channel remembers for those who come back."""
+    window_bytes: int = 64 * 1024 * 1024
+    """Bytes of entries that the channel remembers."""
+    batch_entries: int = 256
+    """Entries written at once to a connection that catches up."""
+
+    accept_before_handler: bool = False
+    """When the worker is killed in the middle of a handler: False, the message is handled again (at least once); True, it
+    is not (at most once)."""
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if value < 0:
+                raise ValueError(f"Limits({field.name}={value!r}): expected a number that is not negative")
+        if self.heartbeat_seconds > 55:
+            raise ValueError(
+                f"Limits(heartbeat_seconds={self.heartbeat_seconds}): proxies cut connections that are silent for 60 s; "
+                "expected at most 55"
+            )

@@ -1,0 +1,120 @@
+"""`Cometware`: put one message channel in front of a WSGI application, and leave everything else to it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Collection, Iterable, Sequence
+from typing import Any
+
+from werkzeug.wrappers import Response
+
+from cometware.channel import Channel
+from cometware.client import Environ
+from cometware.core.origin import Verdict, check_allowed_origins, judge
+from cometware.core.text import shown
+from cometware.endpoint import Endpoint, Headers, StartResponse, User, error_response
+
+logger = logging.getLogger("cometware")
+
+
+class Cometware:
+    """A WSGI application that serves the channel at `path` and hands every other request to `app` untouched.
+
+    `user` tells who is logged in: a function of the request's environ that returns a name or None, like
+    `cometware.flask.user(app, "user")`. `allowed_origins` are pages of other origins that may use the channel with their
+    visitors' cookies, like `["https://shop.example"]`; `"*"` lets everybody in, without cookies. `subprotocols` are those
+    that a plain WebSocket may choose from.
+
+    >>> def app(environ, start_response):
+    ...     start_response("200 OK", [("Content-Type", "text/plain")])
+    ...     return [b"the application as it was"]
+    >>> app = Cometware(app, Channel(), path="/comet")
+
+    Raises:
+        ValueError: The path does not begin with `/` (or is all of it), or an origin is none.
+    """
+
+    def __init__(
+        self,
+        app: Any,
+        channel: Channel,
+        path: str = "/comet",
+        user: User | None = None,
+        *,
+        allowed_origins: Collection[str] = (),
+        subprotocols: Sequence[str] = (),
+    ) -> None:
+        if not path.startswith("/") or path.endswith("/"):
+            raise ValueError(f"Cometware(path={path!r}): expected a path like '/comet'")
+        self.app = app
+        self.channel = channel
+        self.path = path
+        self._allowed_origins = check_allowed_origins(allowed_origins)
+        self._endpoint = Endpoint(channel, user, subprotocols)
+
+    def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        path = environ.get("PATH_INFO", "")
+        if not path.startswith(self.path) or path[len(self.path) : len(self.path) + 1] not in ("", "/"):
+            result: Iterable[bytes] = self.app(environ, start_response)
+            return result
+        if path not in (self.path, self.path + "/"):
+            message = f"nothing is at {shown(path)}; the channel is at {self.path}"
+            return error_response(404, "path", message)(environ, start_response)
+        return self._channel(environ, start_response)
+
+    def _channel(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        host = environ.get("HTTP_HOST") or environ.get("SERVER_NAME", "")
+        verdict = judge(
+            origin=environ.get("HTTP_ORIGIN"),
+            host=host,
+            fetch_site=environ.get("HTTP_SEC_FETCH_SITE"),
+            referer=environ.get("HTTP_REFERER"),
+            has_cookie="HTTP_COOKIE" in environ,
+            allowed_origins=self._allowed_origins,
+        )
+        if not verdict.allowed:
+            return _refuse_origin(verdict, host)(environ, start_response)
+        if verdict.anonymous:
+            environ = {key: value for key, value in environ.items() if key not in _CREDENTIALS}
+        if environ["REQUEST_METHOD"] == "OPTIONS":
+            return _preflight(verdict)(environ, start_response)
+        return self._endpoint.serve(environ, start_response, _cors(verdict))
+
+
+_CREDENTIALS = frozenset({"HTTP_COOKIE", "HTTP_AUTHORIZATION", "REMOTE_USER"})
+
+
+def _refuse_origin(verdict: Verdict, host: str) -> Response:
+    """Say what was got, what was expected, and what to change; the same in the log."""
+    got, expected = shown(verdict.got), shown(host)
+    message = (
+        f"this page may not use the channel: got {got}, expected the host {expected}. If the page is yours, name it: "
+        f'Cometware(…, allowed_origins=["{got}"]). If it is on the same site, your proxy changes the Host header: '
+        "in nginx, proxy_set_header Host $http_host"
+    )
+    logger.warning("403 origin: %s", message)
+    response = error_response(403, "origin", message, got=got, expected=expected, setting="allowed_origins")
+    response.headers["Vary"] = "Origin"
+    return response
+
+
+def _preflight(verdict: Verdict) -> Response:
+    """Answer a browser's question before a cross-origin request (Fetch §4.8)."""
+    response = Response(status=204)
+    response.headers.extend(_cors(verdict))
+    response.headers["Access-Control-Allow-Methods"] = "GET, POST"
+    response.headers["Access-Control-Allow-Headers"] = "Comet-Key, Content-Type, Last-Event-ID"
+    response.headers["Access-Control-Max-Age"] = "7200"
+    response.headers["Allow"] = "GET, POST, OPTIONS"
+    response.headers["Vary"] = "Origin"
+    return response
+
+
+def _cors(verdict: Verdict) -> Headers:
+    if verdict.origin is None:
+        return []
+    headers = [
+        ("Access-Control-Allow-Origin", verdict.origin),
+        ("Access-Control-Expose-Headers", "Link, Retry-After"),
+    ]
+    return headers if verdict.anonymous else [*headers, ("Access-Control-Allow-Credentials", "true")]

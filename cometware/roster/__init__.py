@@ -1,0 +1,1 @@
+"""Who is here, until when, and all that belongs to a client."""

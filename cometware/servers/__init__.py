@@ -1,0 +1,1 @@
+"""What the process that serves us can do with a connection."""

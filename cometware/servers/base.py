@@ -1,0 +1,52 @@
+"""What can this server do? Found from the environ of a request, never from what is importable."""
+
+from __future__ import annotations
+
+from _socket import socket as RawSocket
+from collections.abc import Callable
+from typing import Any, NamedTuple, Protocol
+
+
+class Taken(NamedTuple):
+    """A socket that is ours alone now, non-blocking; the server neither reads, writes nor closes it any more.
+
+    `early` is what had been read from it already. `give_back(sock, data)` lets the server serve it again, beginning with
+    these bytes; None where it cannot.
+    """
+
+    sock: RawSocket
+    early: bytes
+    give_back: Callable[[RawSocket, bytes], None] | None
+
+
+class Server(Protocol):
+    """One kind of server."""
+
+    name: str
+    transports: tuple[str, ...]
+    can_park: bool
+    """Can a connection be taken from it?"""
+    raw_head: bytes | None
+    """The request as it came, where that is known."""
+
+    def take(self, environ: dict[str, Any]) -> Taken:
+        """Take the connection of this request. Duty of the caller: return an empty body without `start_response`."""
+        ...
+
+
+class Unknown(Server):
+    """A server of which nothing is known: every request is answered at once."""
+
+    name = "unknown"
+    transports = ("poll",)
+    can_park = False
+    raw_head = None
+
+    def take(self, environ: dict[str, Any]) -> Taken:
+        raise NotImplementedError("this server's connections cannot be taken")
+
+
+def detect(environ: dict[str, Any]) -> Server:
+    """Tell the server by the environ of a request."""
+    server: Server | None = environ.get("cometware.server")
+    return server if server is not None else Unknown()

@@ -1,0 +1,268 @@
+"""Our own handler for `gevent.pywsgi.WSGIServer`: the channel parks its connections, everything else is as it was.
+
+It derives from gevent-websocket's handler, so that a legacy application keeps its `environ["wsgi.websocket"]`; but 101 is
+said at its first use, and until then the application may still answer 401 or 404.
+"""
+
+from __future__ import annotations
+
+import io
+import socket
+from _socket import socket as RawSocket
+from typing import Any
+
+import gevent
+import gevent.socket
+from gevent.pywsgi import WSGIHandler
+from geventwebsocket.handler import Client, WebSocketHandler
+from geventwebsocket.websocket import Stream, WebSocket
+
+from cometware.core.negotiation import NotNegotiable
+from cometware.servers.base import Taken
+from cometware.transports.websocket import handshake
+
+_REQUEST_TIMEOUT = b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+
+
+class Handler(WebSocketHandler):  # type: ignore[misc]
+    """Serve with `WSGIServer(address, app, handler_class=cometware.Handler)`.
+
+    `head_seconds` is how long a request's head may take to arrive once it has begun, `keep_alive_seconds` how long a
+    connection may wait for its next request. `raw_head` is the request as it came, where it is known.
+    """
+
+    name = "pywsgi"
+    transports = ("websocket", "sse", "stream", "poll")
+    can_park = True
+
+    head_seconds = 20.0
+    keep_alive_seconds = 75.0
+
+    taken = False
+    raw_head: bytes | None = None
+    result: Any
+
+    def __init__(self, sock: Any, address: Any, server: Any, rfile: Any = None) -> None:
+        super().__init__(sock, address, server, rfile)
+        if sock.family != socket.AF_UNIX:
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+    # A request's head may not take for ever
+
+    def handle_one_request(self) -> Any:
+        try:
+            return super().handle_one_request()
+        except _TooSlow:
+            if self.requestline:
+                self.socket.sendall(_REQUEST_TIMEOUT)
+            return None
+        finally:
+            self.raw_head = None
+
+    def read_requestline(self) -> str:
+        self.requestline = ""
+        with gevent.Timeout(self.keep_alive_seconds, _TooSlow):
+            if not self.rfile.peek(1):
+                return ""
+        with gevent.Timeout(self.head_seconds, _TooSlow):
+            return str(super().read_requestline())
+
+    def read_request(self, raw_requestline: str) -> Any:
+        with gevent.Timeout(self.head_seconds, _TooSlow):
+            return super().read_request(raw_requestline)
+
+    # What the middleware finds in the environ
+
+    def get_environ(self) -> dict[str, Any]:
+        environ: dict[str, Any] = super().get_environ()
+        environ["cometware.server"] = self
+        return environ
+
+    def take(self, environ: dict[str, Any]) -> Taken:
+        """Detach the socket; what the server still does with it then meets nothing."""
+        self.socket.setblocking(False)
+        early = self.rfile.read1(65536) or b""
+        sock = RawSocket(fileno=self.socket.detach())
+        self.rfile.close()
+        self.taken = True
+        return Taken(sock, early, _Resumption(type(self), self.server, self.client_address))
+
+    def start_response(self, status: str, headers: Any, exc_info: Any = None) -> Any:
+        websocket = self.environ.get("wsgi.websocket")
+        if isinstance(websocket, DeferredWebSocket) and websocket.started:
+            return lambda data: None
+        return WSGIHandler.start_response(self, status, headers, exc_info)
+
+    def finalize_headers(self) -> None:
+        super().finalize_headers()
+        if self.close_connection and self.request_version == "HTTP/1.1":
+            if not any(name.lower() == b"connection" for name, _ in self.response_headers):
+                self.response_headers.append((b"Connection", b"close"))
+
+    def log_request(self) -> None:
+        if not self.taken:
+            WSGIHandler.log_request(self)
+
+    # The WebSocket endpoints that the wrapped application has of its own
+
+    def run_application(self) -> None:
+        upgrade = self.environ.get("HTTP_UPGRADE", "").lower() == "websocket"
+        if not upgrade or self.environ["REQUEST_METHOD"] != "GET":
+            WSGIHandler.run_application(self)
+            return
+        websocket = self._offer()
+        if websocket is None:
+            WSGIHandler.run_application(self)
+            return
+        try:
+            WSGIHandler.run_application(self)
+        finally:
+            self._end(websocket)
+
+    def _offer(self) -> DeferredWebSocket | None:
+        environ = self.environ
+        offered = environ.get("HTTP_SEC_WEBSOCKET_PROTOCOL", "")
+        allowed = []
+        if hasattr(self.application, "app_protocol"):
+            allowed = [self.application.app_protocol(environ["PATH_INFO"]) or ""]
+        headers = websocket_headers(environ)
+        try:
+            status, answer = handshake(environ["PATH_INFO"], headers, allowed if offered else [], native=False)
+        except NotNegotiable:
+            return None
+        websocket = DeferredWebSocket(environ, Stream(self), self, status, answer)
+        environ["wsgi.websocket"] = websocket
+        environ["wsgi.websocket_version"] = environ["HTTP_SEC_WEBSOCKET_VERSION"]
+        return websocket
+
+    def accept_websocket(self, status: str, headers: list[tuple[str, str]]) -> None:
+        """Say 101, now that the application uses its WebSocket."""
+        WSGIHandler.start_response(self, status, headers)
+        self.provided_date = True
+        self.provided_content_length = False
+        self.close_connection = True
+        self._write_with_headers(b"")
+        clients = self.server.__dict__.setdefault("clients", {})
+        clients[self.client_address] = Client(self.client_address, self.environ["wsgi.websocket"])
+
+    def process_result(self) -> None:
+        websocket = self.environ.get("wsgi.websocket")
+        if not isinstance(websocket, DeferredWebSocket):
+            WSGIHandler.process_result(self)
+            return
+        for data in self.result:
+            if data and not websocket.started:
+                self.write(data)
+        if not websocket.started:
+            self.result = ()
+            WSGIHandler.process_result(self)
+
+    def _end(self, websocket: DeferredWebSocket) -> None:
+        self.environ["wsgi.websocket"] = None
+        if websocket.started:
+            getattr(self.server, "clients", {}).pop(self.client_address, None)
+            if not websocket.closed:
+                websocket.close()
+            self.response_use_chunked = False
+        websocket.closed = True
+
+
+class _TooSlow(Exception):
+    """A request did not arrive in time."""
+
+
+class DeferredWebSocket(WebSocket):  # type: ignore[misc]
+    """gevent-websocket's object, whose 101 is said at its first use."""
+
+    __slots__ = ("_answer", "started")
+
+    def __init__(
+        self,
+        environ: dict[str, Any],
+        stream: Stream,
+        handler: Handler,
+        status: str,
+        headers: list[tuple[str, str]],
+    ) -> None:
+        self.started = False
+        self._answer = (status, headers)
+        super().__init__(environ, stream, handler)
+
+    def __del__(self) -> None:
+        if self.started:
+            super().__del__()
+
+    def _start(self) -> None:
+        if not self.started and not self.closed:
+            self.started = True
+            self.handler.accept_websocket(*self._answer)
+
+    def receive(self) -> Any:
+        self._start()
+        return super().receive()
+
+    def read_message(self) -> Any:
+        self._start()
+        return super().read_message()
+
+    def send_frame(self, message: Any, opcode: int) -> None:
+        self._start()
+        super().send_frame(message, opcode)
+
+
+class _Resumption:
+    """Lets the server serve a connection again, in a fresh handler and a greenlet of its own."""
+
+    __slots__ = ("address", "handler_class", "server")
+
+    def __init__(self, handler_class: type[Handler], server: Any, address: Any) -> None:
+        self.handler_class = handler_class
+        self.server = server
+        self.address = address
+
+    def __call__(self, sock: RawSocket, data: bytes) -> None:
+        gevent.spawn(self._serve, sock, data)
+
+    def _serve(self, raw: RawSocket, data: bytes) -> None:
+        sock = gevent.socket.socket(fileno=raw.detach())
+        sock.setblocking(True)
+        rfile = io.BufferedReader(_Resumed(sock, data))
+        handler = self.handler_class(sock, self.address, self.server, rfile)
+        handler.raw_head = data
+        handler.handle()
+
+
+class _Resumed(io.RawIOBase):
+    """Reads the bytes that were read before, then the socket."""
+
+    def __init__(self, sock: Any, data: bytes) -> None:
+        self._sock = sock
+        self._data = data
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int | None:
+        if self._data:
+            size = min(len(buffer), len(self._data))
+            buffer[:size] = self._data[:size]
+            self._data = self._data[size:]
+            return size
+        try:
+            return int(self._sock.recv_into(buffer))
+        except BlockingIOError:
+            return None
+
+
+def websocket_headers(environ: dict[str, Any]) -> list[tuple[str, str]]:
+    """Return the headers of a WebSocket handshake, as they were sent."""
+    names = (
+        "Upgrade",
+        "Connection",
+        "Host",
+        "Sec-WebSocket-Key",
+        "Sec-WebSocket-Version",
+        "Sec-WebSocket-Protocol",
+    )
+    pairs = ((name, environ.get("HTTP_" + name.upper().replace("-", "_"))) for name in names)
+    return [(name, value) for name, value in pairs if value is not None]

@@ -1,0 +1,38 @@
+"""Serve an application in this process, until it is told to stop. The caller has monkey-patched."""
+
+from __future__ import annotations
+
+import signal
+from typing import Any
+
+import click
+import gevent
+from gevent.pywsgi import WSGIServer
+
+from cometware.middleware import Cometware
+from cometware.servers.pywsgi import Handler
+
+
+def run(app: Any, name: str, host: str, port: int, *, access_log: bool) -> None:
+    """Listen, say so in one line, and serve until SIGTERM or SIGINT."""
+    server = WSGIServer((host, port), app, handler_class=Handler, log="default" if access_log else None, backlog=1024)
+    try:
+        server.start()
+    except OSError as error:
+        raise click.ClickException(f"cannot listen on {host}:{port}: {error.strerror}") from None
+    shown_host = f"[{host}]" if ":" in host else host or "0.0.0.0"
+    click.echo(f"cometware: {name} on http://{shown_host}:{server.server_port} · {_transports(app)}")
+    stopped = gevent.event.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        gevent.signal_handler(number, stopped.set)
+    stopped.wait()
+    server.stop(timeout=1)
+
+
+def _transports(app: Any) -> str:
+    """Tell which transports are on."""
+    channel = next((part for part in (app, getattr(app, "wsgi_app", None)) if isinstance(part, Cometware)), None)
+    transports = ", ".join(Handler.transports)
+    if channel is None:
+        return f"{transports} (no Cometware found in {type(app).__name__}: wrap its wsgi_app, or serve the wrapper)"
+    return f"{transports} at {channel.path} · log {channel.channel.url}"

@@ -1,0 +1,236 @@
+"""What clients say, handled in order for each client, beside each other for different ones.
+
+Who starts a greenlet: `Inboxes`, when work arrives and none is free. It lives on, waiting for more work, so that a message
+costs no new greenlet; a runner that has more clients to serve lets another one stand by, for the case that a handler blocks.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import deque
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+import gevent
+from greenlet import greenlet
+
+from cometware.client import Client
+from cometware.core import data as _data
+from cometware.core.entry import Message
+from cometware.core.events import Event, Received
+from cometware.errors import BadFrame, Refused
+from cometware.roster.base import Record, State
+from cometware.transports.report import report
+
+if TYPE_CHECKING:
+    from cometware.transports.worker import Worker
+
+_TURN = 32
+"""Messages of one client that are handled before the next client's turn."""
+
+
+class Source(Protocol):
+    """Where a message came from, to be told what became of it."""
+
+    @property
+    def transport(self) -> str: ...
+
+    @property
+    def dialect(self) -> str: ...
+
+    def handled(self, number: int | None) -> None:
+        """This message is done, or was done before."""
+
+    def refused(self, error: BadFrame) -> None:
+        """This message was not taken."""
+
+
+class _Job(NamedTuple):
+    """One piece of work for a client: a message, or (with `reason`) its end."""
+
+    received: Received | None
+    source: Source | None
+    reason: str = ""
+
+
+class Inboxes:
+    """The inboxes of a worker's clients, and the greenlets that empty them."""
+
+    def __init__(self, worker: Worker) -> None:
+        self._worker = worker
+        self._ready: deque[Record] = deque()
+        self._idle: list[greenlet] = []
+        self._standby = False
+        self._runners = 0
+        self._loop = gevent.get_hub().loop
+
+    # In
+
+    def is_full(self, record: Record) -> bool:
+        """Does this client wait for so many of its messages that no more should be read?"""
+        inbox = record.inbox
+        return inbox is not None and len(inbox) >= self._worker.limits.max_waiting_messages
+
+    def deliver(self, record: Record, event: Event, source: Source) -> None:
+        """Take a message: once, in the order of its number.
+
+        A repeat is acknowledged; one that comes too early waits for those before it.
+        """
+        if not isinstance(event, Received):
+            return
+        number = event.number
+        if record.state is State.ENDED:
+            source.refused(BadFrame("closed", "this client was closed; open a new one"))
+        elif number is None or number == record.queued + 1:
+            self._queue(record, event, source)
+        elif number <= record.accepted:
+            source.handled(number)
+        elif number > record.queued:
+            self._wait(record, event, number, source)
+        else:  # it waits for its handler since it came by another connection: tell this one, too, when it is done
+            self._put(record, _Job(None, source, ""))
+
+    def _queue(self, record: Record, event: Received, source: Source) -> None:
+        self._put(record, _Job(event, source))
+        if event.number is not None:
+            record.queued = event.number
+            early = record.early
+            if early:
+                following = early.pop(record.queued + 1, None)
+                if following is not None:
+                    self._queue(record, *following)
+
+    def _wait(self, record: Record, event: Received, number: int, source: Source) -> None:
+        limits = self._worker.limits
+        early = record.early
+        if early is None:
+            early = record.early = {}
+        if len(early) >= limits.max_waiting_messages:
+            source.refused(BadFrame("number", "too many messages wait for one that is missing", accepted=record.queued))
+            return
+        early[number] = (event, source)
+        gevent.spawn_later(limits.order_seconds, self._too_late, record, event, number)
+
+    def _too_late(self, record: Record, event: Received, number: int) -> None:
+        waiting = (record.early or {}).get(number)
+        if waiting is not None and waiting[0] is event and record.early is not None:
+            del record.early[number]
+            message = f"got number {number}, expected {record.queued + 1}; renumber from accepted + 1"
+            waiting[1].refused(BadFrame("number", message, accepted=record.queued))
+
+    def end(self, record: Record, reason: str) -> None:
+        """Run `on_close` behind what the client said before."""
+        self._put(record, _Job(None, None, reason))
+
+    def _put(self, record: Record, job: _Job) -> None:
+        inbox = record.inbox
+        if inbox is None:
+            inbox = record.inbox = deque()
+        inbox.append(job)
+        if not record.running:
+            record.running = True
+            self._ready.append(record)
+            self._wake()
+
+    # The runners
+
+    def _wake(self) -> None:
+        if self._standby:
+            return
+        if self._idle:
+            self._standby = True
+            self._loop.run_callback(self._idle.pop().switch)
+        elif self._runners < self._worker.limits.max_handlers:
+            self._standby = True
+            self._runners += 1
+            gevent.spawn(self._run)
+
+    def _run(self) -> None:
+        me, hub = gevent.getcurrent(), gevent.get_hub()
+        try:
+            while True:
+                self._standby = False
+                while self._ready:
+                    record = self._ready.popleft()
+                    if self._ready:
+                        self._wake()
+                    self._drain(record)
+                self._idle.append(me)
+                hub.switch()
+        finally:
+            self._runners -= 1
+
+    def _drain(self, record: Record) -> None:
+        inbox = record.inbox
+        assert inbox is not None
+        was_full = self.is_full(record)
+        for _ in range(_TURN):
+            if not inbox:
+                break
+            job = inbox.popleft()
+            try:
+                self._do(record, job)
+            except Exception:
+                report("the channel's handling of a message")
+        if was_full and not self.is_full(record):
+            for connection in record.connections:
+                connection.watch()
+        if inbox:
+            self._ready.append(record)
+        else:
+            record.inbox = None
+            record.running = False
+
+    def _do(self, record: Record, job: _Job) -> None:
+        received, source = job.received, job.source
+        if received is not None and source is not None:
+            limits = self._worker.limits
+            if limits.accept_before_handler and received.number is not None:
+                record.accepted = received.number
+            self._handle(record, received, source)
+            if received.number is not None:
+                record.accepted = received.number
+            source.handled(received.number)
+        elif source is not None:
+            source.handled(record.accepted)
+        else:
+            client = Client(self._worker.channel, record, "", "")
+            self.run(lambda: self._worker.channel.call("close", client, job.reason), "on_close")
+
+    def _handle(self, record: Record, received: Received, source: Source) -> None:
+        channel = self._worker.channel
+        client = Client(channel, record, source.transport, source.dialect)
+        reply = answer(self._worker, client, received)
+        if received.number is not None and (received.asks or reply.kind == "refused"):
+            kind = "reply" if reply.kind == "reply" else "error"
+            channel.log.append(Message("", reply.json, (f"client:{record.id}",), kind=kind, number=received.number))
+
+    def run(self, call: Callable[[], Any], what: str) -> None:
+        """Run a handler whose failure nobody waits for."""
+        try:
+            call()
+        except Exception:
+            report(what)
+
+
+class Reply(NamedTuple):
+    """What became of a message: `kind` is `reply`, `refused` (by the application) or `error`."""
+
+    kind: str
+    json: str
+
+
+def answer(worker: Worker, client: Client, received: Received) -> Reply:
+    """Run the handler for a message; its failure is the sender's error, and our traceback."""
+    channel = worker.channel
+    if not channel.handles(received.event):
+        message = f"no handler for {received.event!r}"
+        return Reply("error", json.dumps({"code": "event", "message": message}))
+    try:
+        return Reply("reply", _data.encode(channel.call(received.event, client, received.data)))
+    except Refused as error:
+        details = {"code": "refused", "message": error.reason, "status": error.status}
+        return Reply("refused", json.dumps(details))
+    except Exception:
+        report(f"the handler for {received.event!r}")
+        return Reply("error", json.dumps({"code": "handler", "message": "the handler failed; its log says why"}))

@@ -1,0 +1,152 @@
+"""How a client comes in: once for each key and user, however many connections race."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from typing import Any, NamedTuple
+
+from gevent.event import Event
+
+from cometware.client import Client, Environ
+from cometware.core import keys
+from cometware.core.entry import Entry, Position
+from cometware.core.events import Close
+from cometware.core.negotiation import Asked
+from cometware.dialects.base import Greeting, Shape
+from cometware.errors import Gap, Refused
+from cometware.roster.base import Record, RosterFull, State
+from cometware.transports.report import report
+from cometware.transports.worker import Worker
+
+
+class Admission(NamedTuple):
+    """A client that is in, and from where its new connection reads.
+
+    `opened`: this request opened it. `reset`: why its history is lost. `close`: it was closed while it was away, and is
+    to be told so instead of being served.
+    """
+
+    record: Record
+    position: Position
+    opened: bool
+    reset: str | None = None
+    close: Close | None = None
+
+    @property
+    def recovered(self) -> bool:
+        return self.reset is None
+
+
+def admit(worker: Worker, asked: Asked, user: str | None, environ: Environ, transport: str, dialect: str) -> Admission:
+    """Let a client in, or find that it is in already. May wait: for `on_open`, or for a racing request's.
+
+    Raises:
+        Refused: The application does not want it, or there is no room (503).
+    """
+    if asked.key is None:
+        id, key = secrets.token_hex(12), None
+    else:
+        id, key = keys.client_id(asked.key, user), keys.key_id(asked.key)
+    other_user = key is not None and worker.roster.is_other_user(id, key)
+    begin = worker.log.head
+    try:
+        record, opened = worker.roster.open(id, key, user, time.time())
+    except RosterFull:
+        raise Refused(503, f"this worker keeps {worker.limits.max_clients} clients; see Limits.max_clients") from None
+    if opened:
+        _open(worker, record, Client(worker.channel, record, transport, dialect, environ))
+    elif record.state is State.OPENING:
+        _await_opening(worker, record)
+    if record.state is State.ENDED:
+        close = record.close or Close(1000)
+        if 4000 <= close.code < 4400:
+            worker.roster.forget(record)
+        return Admission(record, begin, opened, close=close)
+    return _resume(worker, asked, record, begin, opened, other_user)
+
+
+def _open(worker: Worker, record: Record, client: Client) -> None:
+    """Run `on_open`; those who wait for it learn its end, good or bad."""
+    settled = record.settled = Event()
+    try:
+        worker.channel.call("open", client)
+    except Refused as refused:
+        record.settled = refused
+        raise
+    except Exception:
+        report("on_open")
+        failed = record.settled = Refused(500, "the application's on_open failed; its log says why")
+        raise failed from None
+    else:
+        record.state = State.OPEN
+        record.settled = None
+        if record.key is not None:
+            worker.is_away(record)
+    finally:
+        if record.state is State.OPENING:
+            worker.roster.forget(record)
+            if record.settled is settled:
+                record.settled = Refused(503, "the opening of this client was given up")
+        settled.set()
+
+
+def _await_opening(worker: Worker, record: Record) -> None:
+    if isinstance(record.settled, Event):
+        record.settled.wait(worker.limits.open_seconds)
+    if record.state is State.OPENING:
+        refused = record.settled
+        if isinstance(refused, Refused):
+            raise Refused(refused.status, refused.reason)
+        raise Refused(503, f"on_open took longer than Limits.open_seconds={worker.limits.open_seconds:g}")
+
+
+def _resume(worker: Worker, asked: Asked, record: Record, begin: Position, opened: bool, other_user: bool) -> Admission:
+    if not asked.has_position:
+        return Admission(record, begin, opened)
+    reason = "user" if other_user and opened else None
+    if reason is None and asked.position is None:
+        reason = "position"
+    if reason is None and asked.position is not None:
+        try:
+            worker.log.check(asked.position, record.audiences)
+        except Gap as gap:
+            reason = gap.reason
+        else:
+            return Admission(record, asked.position, opened)
+    return Admission(record, begin, opened, reset=reason)
+
+
+def history(worker: Worker, asked: Asked, admission: Admission) -> list[Entry]:
+    """Return the newest entries to begin with: only for those who come without a position, or lost theirs."""
+    if not asked.last or (asked.has_position and admission.reset is None):
+        return []
+    until = admission.position.offset
+    entries = worker.log.last(min(asked.last, worker.limits.window_entries), admission.record.audiences)
+    return [entry for entry in entries if entry.position.offset <= until and entry.message.but != admission.record.id]
+
+
+def preface(
+    worker: Worker, asked: Asked, admission: Admission, shape: Shape, server: dict[str, Any], *, greet: bool
+) -> bytes:
+    """Write what a connection is told first: greeting, reset, history; or why it is not served."""
+    dialect = shape.dialect
+    if admission.close is not None:
+        return shape.write(dialect.close(admission.close))
+    limits = worker.limits
+    frames = []
+    if greet:
+        greeting = Greeting(
+            client=admission.record.id,
+            position=admission.position,
+            accepted=admission.record.accepted,
+            heartbeat_seconds=limits.heartbeat_seconds,
+            limits={"max_message_bytes": limits.max_message_bytes, "grace_seconds": limits.grace_seconds},
+            server=server,
+            recovered=admission.recovered,
+        )
+        frames += dialect.greeting(greeting)
+    if admission.reset is not None:
+        frames += dialect.reset(admission.reset, admission.position)
+    frames += dialect.entries(history(worker, asked, admission))
+    return shape.write(frames) if frames else b""

@@ -1,0 +1,208 @@
+"""Long polls: a stream that ends after one batch. The socket stays parked between two polls.
+
+Technique: the head of a client's next poll is the same as that of its last one but for the position. It is looked up by a
+hash of the rest; what is known needs no parsing. Anything else goes back to the server with the bytes already read.
+"""
+
+from __future__ import annotations
+
+from _socket import socket as RawSocket
+from collections.abc import Callable
+from email.utils import formatdate
+from hashlib import blake2b
+from typing import TYPE_CHECKING, NamedTuple
+
+import gevent
+
+from cometware.core.entry import Position
+from cometware.core.events import Close
+from cometware.dialects.shapes import NATIVE_POLL
+from cometware.roster.base import Record, State
+from cometware.transports.connection import Connection
+from cometware.transports.poller import READ, WRITE
+
+if TYPE_CHECKING:
+    from cometware.transports.worker import Worker
+
+_EARLY_BYTES = 65536
+"""Bytes of further requests that are kept while a poll is held."""
+_KEEP_ALIVE_SECONDS = 60.0
+_AFTER = b"after="
+
+GiveBack = Callable[[RawSocket, bytes], None]
+
+
+class Plan(NamedTuple):
+    """How to answer a client's polls: what its head, all but the position, was found to mean."""
+
+    record: Record
+    prefix: bytes
+    wait_seconds: float
+    keep_alive: bool
+    until_tick: int
+
+
+class Polls:
+    """The plans of a worker, by the hash of a head. Off: every poll goes through the server's own handler."""
+
+    def __init__(self, *, enabled: bool, size: int) -> None:
+        self._plans: dict[bytes, Plan] = {}
+        self._enabled = enabled
+        self._size = size
+
+    def learn(self, head: bytes | None, plan: Plan) -> None:
+        split = _split(head) if head is not None and self._enabled else None
+        if split is not None:
+            while len(self._plans) >= self._size:
+                del self._plans[next(iter(self._plans))]
+            self._plans[_hash(split[0])] = plan
+
+    def find(self, head: bytes, tick: int) -> tuple[Plan, Position] | None:
+        """Return the plan for a head and the position in it; None if it is not known for certain."""
+        split = _split(head)
+        if split is None:
+            return None
+        digest = _hash(split[0])
+        plan = self._plans.get(digest)
+        if plan is None:
+            return None
+        position = Position.parse(split[1].decode("latin-1"))
+        if position is None or plan.until_tick <= tick or plan.record.state is not State.OPEN:
+            del self._plans[digest]
+            return None
+        return plan, position
+
+
+def _split(head: bytes) -> tuple[bytes, bytes] | None:
+    """Part one complete GET into everything but the position, and the position."""
+    if not head.startswith(b"GET ") or not head.endswith(b"\r\n\r\n") or head.count(b"\r\n\r\n") != 1:
+        return None
+    start = head.find(_AFTER)
+    end = head.find(b" ", start)
+    if start < 0 or head.find(b"\r") < end:
+        return None
+    start += len(_AFTER)
+    return head[:start] + head[end:], head[start:end]
+
+
+def _hash(head: bytes) -> bytes:
+    return blake2b(head, digest_size=16).digest()
+
+
+def answer_parts(body: bytes, position: Position) -> tuple[bytes, bytes]:
+    """Write what all answers with this body share: what stands before and behind the client's own part of the head."""
+    head = (
+        "HTTP/1.1 200 OK\r\n"
+        "Content-Type: application/json\r\n"
+        f"Content-Length: {len(body)}\r\n"
+        f"Date: {formatdate(usegmt=True)}\r\n"
+    )
+    return head.encode(), b'%b>; rel="next"\r\n\r\n%b' % (str(position).encode(), body)
+
+
+class Poll(Connection):
+    """A parked socket of keep-alive requests. Held: it waits for mail of `record`. At rest: `record` is None."""
+
+    transport = "poll"
+
+    __slots__ = ("early", "give_back", "keep_alive", "prefix")
+
+    def __init__(self, worker: Worker, sock: RawSocket, give_back: GiveBack | None) -> None:
+        super().__init__(worker, sock, NATIVE_POLL, None)
+        self.give_back = give_back
+        self.early = b""
+        self.prefix = b""
+        self.keep_alive = True
+
+    def hold(self, plan: Plan, position: Position) -> None:
+        """Answer this poll as soon as there is something behind the position, at the latest when its wait is over."""
+        worker = self.worker
+        self.prefix = plan.prefix
+        self.keep_alive = plan.keep_alive and self.give_back is not None
+        self.beat_tick = worker.tick_after(plan.wait_seconds)
+        self.position = position
+        self.record = plan.record
+        worker.attach(self)
+
+    def answer(self, parts: tuple[bytes, bytes]) -> None:
+        """Give the answer that `answer_parts` wrote, and rest."""
+        head, tail = parts
+        self.worker.detach(self)
+        self.record = None
+        if not self.keep_alive:
+            self.prefix = b"Connection: close\r\n" + self.prefix
+        self.write(head + self.prefix + tail)
+        if not self.keep_alive:
+            self.finish()
+        elif not self.closed:
+            self.beat_tick = self.worker.tick_after(_KEEP_ALIVE_SECONDS)
+            self.schedule()
+            if self.early:
+                gevent.get_hub().loop.run_callback(self.read_early)
+
+    def answer_shapes(self, body: bytes, position: Position) -> None:
+        self.answer(answer_parts(body, position))
+
+    def beat(self) -> None:
+        if self.record is None:
+            self.lost("at rest")  # a keep-alive connection that nobody uses
+        else:
+            position = self.worker.position_of(self)
+            self.answer_shapes(self.shape.heartbeat(position), position)
+
+    def end(self, close: Close) -> None:
+        if self.record is not None:
+            position = self.worker.position_of(self)
+            self.answer_shapes(self.shape.write(self.shape.dialect.close(close)), position)
+
+    def ask_to_reconnect(self, wait_seconds: float, close: Close) -> None:
+        if self.record is not None:
+            position = self.worker.position_of(self)
+            frames = self.shape.dialect.reconnect(wait_seconds)
+            self.keep_alive = False
+            self.answer_shapes(self.shape.write(frames), position)
+
+    def reset(self, reason: str, position: Position) -> bool:
+        self.answer_shapes(self.shape.write(self.shape.dialect.reset(reason, position)), position)
+        return False
+
+    def flushed(self) -> None:
+        """The answer is out. A held poll is never half sent, so there is nothing to pump."""
+
+    # Requests behind the first
+
+    def wanted(self) -> int:
+        full = len(self.early) >= _EARLY_BYTES
+        return (0 if full else READ) | (0 if self.unsent is None else WRITE)
+
+    def received(self, data: bytes) -> None:
+        if self.record is not None or self.unsent is not None:
+            self.early += data
+            if len(self.early) >= _EARLY_BYTES:
+                self.watch()
+        else:
+            self.next_request(data)
+
+    def read_early(self) -> None:
+        if self.early and self.record is None and not self.closed and not self.finishing:
+            data, self.early = self.early, b""
+            self.next_request(data)
+
+    def next_request(self, data: bytes) -> None:
+        worker = self.worker
+        found = worker.polls.find(data, worker.wheel.tick)
+        if found is None:
+            self._hand_back(data)
+            return
+        self.hold(*found)
+
+    def _hand_back(self, data: bytes) -> None:
+        """Let the server's own handler answer this request. Never inside the call that took the socket."""
+        give_back, worker = self.give_back, self.worker
+        if give_back is None:
+            self.lost("at rest")
+            return
+        worker.unput(self)
+        worker.poller.remove(self.fd)
+        self.fd = -1
+        give_back(self.sock, data)

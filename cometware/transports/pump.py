@@ -1,0 +1,52 @@
+"""The one function that feeds every transport."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from cometware.core.entry import Position
+from cometware.errors import Gap
+from cometware.transports.connection import Connection
+from cometware.transports.poll import Poll
+
+if TYPE_CHECKING:
+    from cometware.transports.worker import Worker
+
+
+def pump(worker: Worker, connection: Connection) -> None:
+    """Bring this connection up to date, as far as its socket takes it without waiting.
+
+    May be called at any time by: an arrival in the log, a socket that became writable, a new connection. It never
+    switches greenlets, so a connection has one writer and needs no lock.
+    """
+    record = connection.record
+    while record is not None and connection.position is not None and connection.unsent is None:
+        dispatcher = worker.dispatcher
+        if connection.position == dispatcher.position:
+            dispatcher.add(connection)
+            return
+        if _is_ahead(connection.position, dispatcher.position):
+            dispatcher.await_arrival(connection)
+            return
+        try:
+            entries, reached = worker.read(record, connection.position)
+        except Gap as gap:
+            connection.position = dispatcher.position
+            if not connection.reset(gap.reason, dispatcher.position):
+                return
+            continue
+        if entries:
+            body = worker.share(connection.shape, entries)
+            if isinstance(connection, Poll):
+                connection.answer_shapes(body, reached)
+                return
+            connection.position = reached
+            if body:
+                connection.send_shared(body)
+        else:
+            connection.position = reached
+        record = connection.record
+
+
+def _is_ahead(position: Position, end: Position) -> bool:
+    return position.epoch == end.epoch and position.offset > end.offset

@@ -1,0 +1,205 @@
+"""WebSocket (RFC 6455): frames are read by the sans-I/O protocol of `websockets`, and written by us, once for all."""
+
+from __future__ import annotations
+
+import json
+from _socket import socket as RawSocket
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from websockets.datastructures import Headers
+from websockets.frames import Frame, Opcode
+from websockets.http11 import Request
+from websockets.protocol import CLOSED, OPEN, SERVER, Protocol
+from websockets.server import ServerProtocol
+
+from cometware.core import framing
+from cometware.core.entry import Position
+from cometware.core.events import HISTORY_LOST, Close, Left, Pinged
+from cometware.core.negotiation import SUBPROTOCOL, NotNegotiable
+from cometware.dialects.base import Shape
+from cometware.errors import BadFrame
+from cometware.roster.base import Record
+from cometware.transports.connection import Connection
+from cometware.transports.poller import READ, WRITE
+
+if TYPE_CHECKING:
+    from cometware.transports.worker import Worker
+
+_PING = framing.websocket_frame(framing.PING, b"")
+_POOL: list[Protocol] = []
+_POOL_SIZE = 256
+
+
+def handshake(
+    path: str, headers: Sequence[tuple[str, str]], subprotocols: Sequence[str], *, native: bool
+) -> tuple[str, list[tuple[str, str]]]:
+    """Answer an opening handshake: the status and headers of the 101, to be sent once the application has agreed.
+
+    The native dialect is negotiated as `cometware.v1`; otherwise the first one that the client offers and
+    `subprotocols` allows. None in common is no error (RFC 6455 §4.2.2).
+
+    Raises:
+        NotNegotiable: 426 for another version than 13, 400 for a bad key.
+    """
+    request = Request(path, Headers(headers))
+    version = request.headers.get("Sec-WebSocket-Version", "")
+    if version != "13":
+        raise NotNegotiable(
+            426,
+            "version",
+            f"Sec-WebSocket-Version: got {version[:20]!r}, expected 13",
+            {"Sec-WebSocket-Version": "13"},
+        )
+    allowed = [SUBPROTOCOL] if native else list(subprotocols)
+
+    def choose(protocol: ServerProtocol, offered: Sequence[str]) -> str | None:
+        return next((name for name in offered if name in allowed), None)
+
+    answer = ServerProtocol(select_subprotocol=choose).accept(request)  # type: ignore[arg-type]
+    if answer.status_code != 101:
+        raise NotNegotiable(answer.status_code, "handshake", answer.body.decode().strip())
+    return "101 Switching Protocols", list(answer.headers.raw_items())
+
+
+class WebSocket(Connection):
+    """Messages both ways. `reader` is borrowed from a pool while a message is arriving and given back between two."""
+
+    transport = "websocket"
+
+    __slots__ = ("heard", "owes", "parts", "pinged", "reader", "text")
+
+    def __init__(self, worker: Worker, sock: RawSocket, shape: Shape, record: Record) -> None:
+        super().__init__(worker, sock, shape, record)
+        self.reader: Protocol | None = None
+        self.parts: list[bytes] | None = None
+        self.text = False
+        self.heard = True
+        self.pinged = False
+        self.owes = False
+
+    # Reading
+
+    def received(self, data: bytes) -> None:
+        self.heard = True
+        reader = self.reader
+        if reader is None:
+            size = 4 * self.worker.limits.max_message_bytes
+            reader = self.reader = _POOL.pop() if _POOL else Protocol(SERVER, state=OPEN, max_size=size)
+            reader.max_message_size = size
+        reader.receive_data(data)
+        for frame in reader.events_received():
+            if self.closed or self.finishing:
+                break
+            if isinstance(frame, Frame):
+                self._frame(frame.opcode, bytes(frame.data), frame.fin)
+        if not self.closed and not self.finishing:
+            self._answer(reader)
+
+    def _answer(self, reader: Protocol) -> None:
+        """Send what the protocol owes (pong, close), and let go of the reader if it rests between two frames."""
+        ended = False
+        for data in reader.data_to_send():
+            if data:
+                self.write(data)
+            else:
+                ended = True
+        if ended or reader.state is CLOSED:
+            self.worker.detach(self, "closed")
+            self.finish()
+        elif self.parts is None and not reader.reader.buffer and _is_at_rest(reader):
+            self.reader = None
+            if len(_POOL) < _POOL_SIZE:
+                _POOL.append(reader)
+        if not self.closed and self.record is not None and self.worker.inboxes.is_full(self.record):
+            self.watch()
+
+    def _frame(self, opcode: Opcode, data: bytes, fin: bool) -> None:
+        if opcode is Opcode.TEXT or opcode is Opcode.BINARY:
+            self.text = opcode is Opcode.TEXT
+            if fin:
+                self._message(data)
+            else:
+                self.parts = [data]
+        elif opcode is Opcode.CONT and self.parts is not None:
+            self.parts.append(data)
+            if fin:
+                data = b"".join(self.parts)
+                self.parts = None
+                self._message(data)
+
+    def _message(self, data: bytes) -> None:
+        body: str | bytes = data
+        if self.text:
+            try:
+                body = data.decode()
+            except UnicodeDecodeError as error:
+                self.end(Close(1007, f"text that is not UTF-8: {error.reason} at byte {error.start}"))
+                return
+        worker = self.worker
+        try:
+            worker.check_size(len(data))
+            for event in self.shape.dialect.receive(body):
+                if isinstance(event, Pinged):
+                    self.write(self.shape.heartbeat(worker.position_of(self)))
+                elif isinstance(event, Left):
+                    worker.leave(self)
+                elif self.record is not None:
+                    worker.inboxes.deliver(self.record, event, self)
+        except BadFrame as error:
+            self.refused(error)
+
+    def wanted(self) -> int:
+        full = self.record is not None and self.worker.inboxes.is_full(self.record)
+        return (0 if full else READ) | (0 if self.unsent is None else WRITE)
+
+    # What the inbox tells
+
+    def handled(self, number: int | None) -> None:
+        """A message of this connection is done: owe its acknowledgement, to be sent within a second."""
+        if number is not None and not self.owes:
+            self.owes = True
+            self.worker.owing.append(self)
+
+    def acknowledge(self) -> None:
+        self.owes = False
+        if not self.closed and not self.finishing and self.record is not None:
+            self.write(self.shape.write(self.shape.dialect.accepted(self.record.accepted)))
+
+    def refused(self, error: BadFrame) -> None:
+        """Tell the peer what was wrong; the connection stays."""
+        if not self.closed:
+            self.write(self.shape.write(self.shape.dialect.error(error.code, error.message, error.details)))
+
+    # The wheel and the end
+
+    def beat(self) -> None:
+        """Ping, and some seconds later see whether anything came back. A full socket is left to TCP's own time-out."""
+        worker = self.worker
+        limits = worker.limits
+        if self.pinged:
+            self.pinged = False
+            if not self.heard:
+                self.lost("silent")
+                return
+            self.beat_tick = worker.tick_after(limits.heartbeat_seconds - limits.pong_seconds)
+            return
+        self.beat_tick = worker.tick_after(min(limits.pong_seconds, limits.heartbeat_seconds))
+        if self.unsent is None and self.live:
+            self.pinged, self.heard = True, False
+            self.write(worker.heartbeat(self.shape) + _PING)
+
+    def goodbye(self, close: Close) -> bytes:
+        return framing.websocket_close(close.code, close.reason)
+
+    def reset(self, reason: str, position: Position) -> bool:
+        if self.shape.dialect.name == "plain":
+            self.end(Close(HISTORY_LOST, json.dumps({"reset": {"reason": reason}})))
+            return False
+        return super().reset(reason, position)
+
+
+def _is_at_rest(reader: Protocol) -> bool:
+    """Does the parser wait for the first byte of a frame, with none of a message behind it?"""
+    waiting = getattr(reader.parser, "gi_yieldfrom", None)
+    return reader.current_size is None and getattr(waiting, "__name__", "") == "at_eof"

@@ -1,0 +1,267 @@
+"""A channel on one event loop: its parked connections, and what happens to them.
+
+One tailer, one poller, one wheel and the runners of handlers; nothing here exists once for each client.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+
+import gevent
+from gevent.event import Event
+
+from cometware.channel import Channel
+from cometware.core.entry import Entry, Position
+from cometware.core.events import DRAIN, REPLACED, Close
+from cometware.core.wheel import Wheel, ticks
+from cometware.dialects.base import Shape
+from cometware.errors import BadFrame
+from cometware.roster.base import Record, State
+from cometware.transports.connection import Connection
+from cometware.transports.dispatcher import Dispatcher
+from cometware.transports.inbox import Inboxes
+from cometware.transports.poll import Poll, Polls
+from cometware.transports.poller import Poller
+from cometware.transports.pump import pump
+from cometware.transports.report import report
+from cometware.transports.websocket import WebSocket
+
+TICK_SECONDS = 0.25
+_SLOTS = 512
+
+
+class Worker:
+    """Made at the first request of a process, in the thread of its event loop; everything here stays in that thread."""
+
+    def __init__(self, channel: Channel, *, fast_polls: bool = True) -> None:
+        self.channel = channel
+        self.limits = channel.limits
+        self.process = os.getpid()
+        self.log = channel.log
+        self.roster = channel.roster
+        self.silence_milliseconds = int(1000 * (self.limits.heartbeat_seconds + self.limits.pong_seconds))
+        self.poller = Poller()
+        self.wheel: Wheel[Connection] = Wheel(_SLOTS)
+        self.polls = Polls(enabled=fast_polls, size=self.limits.max_clients)
+        self.inboxes = Inboxes(self)
+        self.owing: list[WebSocket] = []
+        self._away: OrderedDict[Record, int] = OrderedDict()
+        self._event = Event()
+        self._ticks = 0
+        loop = gevent.get_hub().loop
+        self._arrival = loop.async_()
+        self._arrival.start(self._event.set)
+        self.dispatcher = Dispatcher(self)
+        self._unsubscribe = self.log.subscribe(self._arrival.send)
+        self._clock = loop.timer(TICK_SECONDS, TICK_SECONDS)
+        self._clock.start(self._tick)
+        self._greenlet = gevent.spawn(self._run)
+
+    # The one greenlet: rounds, and between them whatever the clock brings
+
+    def _run(self) -> None:
+        while True:
+            self._event.wait()
+            self._event.clear()
+            try:
+                self.turn()
+                self.dispatcher.dispatch()
+            except Exception:
+                report("the dispatcher")
+                gevent.sleep(0.1)
+                self._event.set()
+
+    def _tick(self) -> None:
+        self._ticks += 1
+        self._event.set()
+
+    def turn(self) -> None:
+        """Do what the clock has brought since the last time. Only between two rounds: a heartbeat tells a position."""
+        while self._ticks:
+            self._ticks -= 1
+            for connection in self.wheel.turn():
+                connection.slot = -1
+                try:
+                    connection.due(self.wheel.tick)
+                except Exception:
+                    report("a connection's timer")
+                    connection.lost("error")
+            if self.wheel.tick % 4 == 0:
+                owing, self.owing = self.owing, []
+                for debtor in owing:
+                    debtor.acknowledge()
+            self._expire()
+
+    # The wheel
+
+    def tick_after(self, seconds: float) -> int:
+        """Which tick is this many seconds from now?"""
+        return self.wheel.tick + ticks(seconds, TICK_SECONDS)
+
+    def put(self, connection: Connection, tick: int) -> None:
+        """Let a connection come up at a tick, and only then."""
+        self.unput(connection)
+        connection.slot = self.wheel.add(connection, tick - self.wheel.tick)
+
+    def unput(self, connection: Connection) -> None:
+        if connection.slot >= 0:
+            self.wheel.discard(connection, connection.slot)
+            connection.slot = -1
+
+    # Connections come and go
+
+    def attach(self, connection: Connection) -> None:
+        """Begin to serve a client by this connection, from `connection.position` on."""
+        record = connection.record
+        assert record is not None
+        self._away.pop(record, None)
+        others = record.connections
+        record.connections = (*others, connection)
+        for other in others:
+            if isinstance(other, Poll):
+                other.beat()
+            elif not other.end_tick:
+                other.end_later(Close(REPLACED, "replaced by a newer connection"), self.limits.overlap_seconds)
+        connection.schedule()
+        self.pump(connection)
+
+    def detach(self, connection: Connection, reason: str = "left") -> None:
+        """Serve a client no longer by this connection. One without a key has left with it."""
+        self.dispatcher.remove(connection)
+        record = connection.record
+        if record is None or connection not in record.connections:
+            return
+        record.connections = tuple(other for other in record.connections if other is not connection)
+        if record.connections or record.state is not State.OPEN:
+            return
+        if record.key is None:
+            self.ended(record, reason)
+        else:
+            self.is_away(record)
+
+    def polled(self, record: Record) -> None:
+        """A poll was answered at once: it is the client's newest connection, and over already."""
+        for other in record.connections:
+            if isinstance(other, Poll):
+                other.beat()
+            elif not other.end_tick:
+                other.end_later(Close(REPLACED, "replaced by a poll"), self.limits.overlap_seconds)
+        if not record.connections and record.key is not None:
+            self.is_away(record)
+
+    def is_away(self, record: Record) -> None:
+        """Begin a client's grace: it has no connection just now."""
+        self._away.pop(record, None)
+        self._away[record] = self.tick_after(self.limits.grace_seconds)
+
+    def _expire(self) -> None:
+        away = self._away
+        while away:
+            record = next(iter(away))
+            if away[record] > self.wheel.tick:
+                break
+            del away[record]
+            if record.state is State.OPEN:
+                self.ended(record, "timeout")
+            self.roster.forget(record)
+
+    def ended(self, record: Record, reason: str, close: Close | None = None) -> None:
+        """End a client: its handlers learn it once. What it was told to do next waits for its next request."""
+        if record.state is not State.OPEN:
+            return
+        record.state = State.ENDED
+        record.close = close
+        self.inboxes.end(record, reason)
+        if close is None or record.key is None:
+            self._away.pop(record, None)
+            self.roster.forget(record)
+        else:
+            self.is_away(record)
+
+    def close_client(self, record: Record, close: Close, reason: str) -> None:
+        """End a client and all its connections."""
+        connections = record.connections
+        self.ended(record, reason, close)
+        for connection in connections:
+            connection.end(close)
+
+    def leave(self, connection: Connection) -> None:
+        """The client itself says goodbye."""
+        record = connection.record
+        if record is not None:
+            self.close_client(record, Close(1000, "left"), "left")
+
+    def soon(self, call: Callable[..., None], *arguments: object) -> None:
+        """Do something in the next turn of the loop."""
+        gevent.get_hub().loop.run_callback(call, *arguments)
+
+    # The log
+
+    def pump(self, connection: Connection) -> None:
+        pump(self, connection)
+
+    def fell_behind(self, connection: Connection) -> None:
+        """A socket is full: from now on this connection has a position of its own."""
+        if connection.live:
+            connection.position = self.position_of(connection)
+            self.dispatcher.remove(connection)
+
+    def position_of(self, connection: Connection) -> Position:
+        """Up to where has this connection been written to?"""
+        return connection.position or self.dispatcher.position_of(connection)
+
+    def read(self, record: Record, position: Position) -> tuple[list[Entry], Position]:
+        """Return a client's next batch, no further than the dispatcher has come, and the position behind it."""
+        until = self.dispatcher.position.offset
+        return self.log.read(position, record.audiences, record.id, self.limits.batch_entries, until)
+
+    def share(self, shape: Shape, entries: Sequence[Entry]) -> bytes:
+        return self.dispatcher.share(shape, entries)
+
+    def heartbeat(self, shape: Shape) -> bytes:
+        return self.dispatcher.heartbeat(shape)
+
+    def control(self, entry: Entry) -> None:
+        """Do what a control asks of the connections that are here."""
+        message = entry.message
+        name = message.to[0].partition(":")[2]
+        details = json.loads(message.json)
+        if message.kind == "revoke":
+            records = self.roster.of_user(name)
+        else:
+            record = self.roster.get(name)
+            records = [record] if record is not None else []
+        for record in records:
+            if message.kind in ("join", "leave"):
+                self.dispatcher.move(record, message.kind, details["room"])
+            else:
+                close = Close(details["code"], details["reason"])
+                self.close_client(record, close, "revoked" if message.kind == "revoke" else "closed")
+
+    def check_size(self, size: int) -> None:
+        """Raise an error if a message is larger than it may be."""
+        limit = self.limits.max_message_bytes
+        if size > limit:
+            message = f"a message of {size} bytes; Limits.max_message_bytes allows {limit}"
+            raise BadFrame("size", message, limit=limit, size=size)
+
+    # The end
+
+    def drain(self, window_seconds: float) -> None:
+        """Ask every client to come back, spread over a window, because this worker is about to end."""
+        connections = [connection for record in self.roster for connection in record.connections]
+        for index, connection in enumerate(connections):
+            wait = round(window_seconds * index / len(connections), 3)
+            connection.ask_to_reconnect(wait, Close(DRAIN, "the server restarts"))
+
+    def close(self) -> None:
+        """Let go of everything at once."""
+        self._unsubscribe()
+        self._clock.stop()
+        self._greenlet.kill()
+        for connection in [connection for record in self.roster for connection in record.connections]:
+            connection.lost("shutdown")
+        self.poller.close()
