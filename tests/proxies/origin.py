@@ -40,11 +40,16 @@ var names = ['WebSocket', 'EventSource', 'fetch', 'Promise', 'ReadableStream', '
              'Uint8Array'];
 var features = [];
 for (var i = 0; i < names.length; i++) if (has(names[i])) features.push(names[i]);
-var xhr = request();
 var query = '?features=' + features.join(',') + '&ua=' + encodeURIComponent(navigator.userAgent);
-xhr.open('POST', '/report/%(key)s' + query, true);
-xhr.setRequestHeader('Content-Type', 'text/plain');
-xhr.send('report');
+var address = '/report/%(key)s' + query, xhr = null;
+try { xhr = request(); } catch (e) {}
+if (xhr) {
+    xhr.open('POST', address, true);
+    xhr.setRequestHeader('Content-Type', 'text/plain');
+    xhr.send('report');
+} else {
+    document.body.appendChild(document.createElement('script')).src = address;
+}
 </script></body></html>
 """
 
@@ -88,7 +93,7 @@ class Origin:
         if action == "report":
             body_of(environ)
             self._reports[key].set({name: values[0] for name, values in query.items()})
-            return self._answer(start_response, "thanks")
+            return self._answer(start_response, "", "text/javascript")
         if action == "reports":
             patience_seconds = float(query.get("patience_seconds", [PATIENCE_SECONDS])[0])
             return self._report(key, patience_seconds, start_response)
@@ -99,15 +104,11 @@ class Origin:
         start_response("404 Not Found", [("Content-Type", "text/plain")])
         return [b"not found"]
 
-    def _answer(
-        self, start_response: Callable[..., Any], text: str, kind: str = "text/plain"
-    ) -> Iterable[bytes]:
+    def _answer(self, start_response: Callable[..., Any], text: str, kind: str = "text/plain") -> Iterable[bytes]:
         start_response("200 OK", [("Content-Type", kind), ("Cache-Control", "no-store")])
         return [text.encode()]
 
-    def _report(
-        self, key: str, patience_seconds: float, start_response: Callable[..., Any]
-    ) -> Iterable[bytes]:
+    def _report(self, key: str, patience_seconds: float, start_response: Callable[..., Any]) -> Iterable[bytes]:
         import json
 
         from gevent import Timeout

@@ -47,9 +47,7 @@ class Proxy:
 # --- nginx -----------------------------------------------------------------------------------------------
 
 
-def _nginx(
-    upstream: int, location: str = "", *, listen: str = "", server: str = ""
-) -> AbstractContextManager[int]:
+def _nginx(upstream: int, location: str = "", *, listen: str = "", server: str = "") -> AbstractContextManager[int]:
     def arguments(port: int, folder: Path) -> Sequence[str | Path]:
         if listen:
             write_certificate(folder)

@@ -48,9 +48,7 @@ def request_of(
     else:
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE_SECONDS)
     with contextlib.closing(connection):
-        connection.request(
-            "GET" if body is None else "POST", path, body=body, headers={"Accept-Encoding": "gzip"}
-        )
+        connection.request("GET" if body is None else "POST", path, body=body, headers={"Accept-Encoding": "gzip"})
         with connection.getresponse() as response:
             yield response
 

@@ -1,0 +1,72 @@
+"""Browsers for the tests: every engine by `engine`, today's Chromium with features removed by `open_page`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Error, Page, sync_playwright
+
+# The servers and proxies of the neighbour are for these tests, too.
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "proxies"))
+
+from engines import CHROMIUM_FLAGS, ENGINES, Engine
+from foreground import find_program
+from masks import mask_script
+from origin import origin
+
+
+@pytest.fixture(scope="module")
+def origin_port() -> Iterator[int]:
+    with origin() as port:
+        yield port
+
+
+@pytest.fixture(params=[pytest.param(name, marks=[pytest.mark.full] * engine.full) for name, engine in ENGINES.items()])
+def engine(request: pytest.FixtureRequest) -> Engine:
+    """Every engine in turn."""
+    return ENGINES[request.param]
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    """Today's Chromium, one for all tests of a module.
+
+    While it runs, its event loop counts as running in this thread: these tests cannot call `asyncio.run`. That
+    is why it does not live for the whole session.
+    """
+    with (
+        sync_playwright() as playwright,
+        playwright.chromium.launch(executable_path=find_program("chromium"), args=CHROMIUM_FLAGS) as browser,
+    ):
+        yield browser
+
+
+OpenPage = Callable[..., Page]
+
+
+@pytest.fixture
+def open_page(chromium: Browser) -> Iterator[OpenPage]:
+    """Open pages, each in a browser profile of its own: `open_page(url, "WebSocket", "fetch")`.
+
+    What follows the URL are the features to remove before the page loads (see `masks.py`). A script's error
+    that nobody caught fails the test.
+    """
+    contexts = []
+    errors: list[Error] = []
+
+    def open_one(url: str, *without: str) -> Page:
+        context = chromium.new_context(ignore_https_errors=True)
+        contexts.append(context)
+        context.add_init_script(mask_script(*without))
+        page = context.new_page()
+        page.on("pageerror", lambda error: errors.append(error))
+        page.goto(url, wait_until="commit")
+        return page
+
+    yield open_one
+    for context in contexts:
+        context.close()
+    assert not errors
