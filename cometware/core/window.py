@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from itertools import islice
 
 from cometware.core.entry import Entry, Position
 from cometware.errors import Gap
@@ -41,8 +42,8 @@ class _Offsets:
         first = bisect_right(self._items, offset, self._start)
         return self._items[first : first + limit]
 
-    def last(self, count: int) -> list[int]:
-        return self._items[max(self._start, len(self._items) - count) :]
+    def newest_first(self) -> Iterator[int]:
+        return islice(reversed(self._items), len(self))
 
 
 class Window:
@@ -165,12 +166,12 @@ class Window:
 
     def last(self, count: int, audiences: Iterable[str]) -> list[Entry]:
         """Return the newest `count` messages for these audiences, oldest first: history, so neither controls nor replies."""
-        first = self._head - len(self._entries) + 1
+        entries = self._entries
+        first = self._head - len(entries) + 1
         found: set[int] = set()
         for audience in audiences:
             offsets = self._by_audience.get(audience)
             if offsets is not None:
-                found.update(offsets.last(count))
-        entries = (self._entries[offset - first] for offset in sorted(found))
-        shown = [entry for entry in entries if not entry.message.kind]
-        return shown[-count:] if count > 0 else []
+                mail = (offset for offset in offsets.newest_first() if not entries[offset - first].message.kind)
+                found.update(islice(mail, count))
+        return [entries[offset - first] for offset in sorted(found)[-count:]]
