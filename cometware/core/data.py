@@ -9,17 +9,18 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+import math
 import re
 from typing import Any, TypeAlias
 
 Data: TypeAlias = Any
-"""None, bool, int, float, str, bytes, list, tuple, dict with str keys, or `Args`."""
+"""None, bool, int, float, str, bytes, list, tuple (it becomes a list), dict with str keys; or `Args` of these."""
 
 _TAG = re.compile(r"\$+(?:bytes|args)\Z")
 
 
 class Args(tuple[Any, ...]):
-    """Several arguments of one event (Socket.IO sends `emit("move", x, y)`), as one value.
+    """Several arguments of one event (Socket.IO sends `emit("move", x, y)`), as one value: the whole data of a message.
 
     >>> Args([1, 2])
     Args(1, 2)
@@ -39,8 +40,10 @@ def encode(data: Data) -> str:
     """
     try:
         text = _dumps(data)
-        if '"$' in text or isinstance(data, Args):
+        if '"$' in text:
             text = _dumps(_tagged(data))
+        if isinstance(data, Args):
+            text = f'{{"$args":{text}}}'
     except (TypeError, ValueError, RecursionError) as error:
         raise ValueError(
             f"a message's data must be JSON or bytes (None, bool, int, float, str, bytes, list, dict): {error}"
@@ -55,10 +58,20 @@ def decode(text: str) -> Data:
         ValueError: It is not JSON, or a tagged object is malformed.
     """
     try:
-        data = json.loads(text, parse_constant=_refuse_constant)
+        data = parse(text)
+        return untagged(data) if '"$' in text else data
     except RecursionError:
         raise ValueError("JSON nested too deeply") from None
-    return untagged(data) if '"$' in text else data
+
+
+def parse(text: str) -> Any:
+    """Read JSON as RFC 8259 has it: without NaN, and without numbers that only infinity could stand for.
+
+    Raises:
+        ValueError: It is not JSON.
+        RecursionError: It is nested too deeply.
+    """
+    return _parse(text)
 
 
 def untagged(data: Data) -> Data:
@@ -90,8 +103,6 @@ def _bytes(value: Data) -> bytes:
 
 
 def _tagged(data: Data) -> Data:
-    if isinstance(data, Args):
-        return {"$args": [_tagged(item) for item in data]}
     if isinstance(data, list | tuple):
         return [_tagged(item) for item in data]
     if isinstance(data, dict):
@@ -124,5 +135,15 @@ def _dumps(data: Data) -> str:
     return text
 
 
+def _finite(text: str) -> float:
+    number = float(text)
+    if math.isinf(number):
+        raise ValueError(f"{text[:40]} is beyond every number")
+    return number
+
+
 def _refuse_constant(name: str) -> Data:
     raise ValueError(f"{name} is not JSON")
+
+
+_parse = json.JSONDecoder(parse_float=_finite, parse_constant=_refuse_constant).decode

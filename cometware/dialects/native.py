@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from cometware.core.data import untagged
+from cometware.core.data import parse, untagged
 from cometware.core.entry import RESERVED, Entry, Position
 from cometware.core.events import Close, Event, Left, Pinged, Received
 from cometware.core.framing import Frame
@@ -62,12 +62,12 @@ class Native:
     def receive(self, body: str | bytes) -> list[Event]:
         """Understand one message, or an array of them: all are taken or none."""
         try:
-            shape = json.loads(body, parse_constant=_refuse)
-        except (ValueError, RecursionError) as error:
+            shape = parse(body if isinstance(body, str) else body.decode())
+            return [_event(item) for item in shape] if isinstance(shape, list) else [_event(shape)]
+        except RecursionError:
+            raise BadFrame("json", "nested too deeply") from None
+        except ValueError as error:
             raise BadFrame("json", f"expected JSON, got {shown(_text(body), 80)}: {error}") from None
-        if isinstance(shape, list):
-            return [_event(item) for item in shape]
-        return [_event(shape)]
 
 
 def _entry(entry: Entry) -> Frame:
@@ -114,10 +114,6 @@ def _event(shape: Any) -> Event:
 
 def _text(body: str | bytes) -> str:
     return body if isinstance(body, str) else body.decode("utf-8", "replace")
-
-
-def _refuse(name: str) -> Any:
-    raise ValueError(f"{name} is not JSON")
 
 
 NATIVE = Native()
