@@ -160,6 +160,8 @@ class Endpoint:
         if admission.record.user is not None:
             connection.end_tick = worker.tick_after(limits.reauthorise_seconds)
         worker.attach(connection)
+        if asked.native and asked.transport is not Transport.WEBSOCKET:
+            worker.prove_soon(connection)
 
     def _poll(
         self, asked: Asked, environ: Environ, start_response: StartResponse, server: Server, cors: Headers

@@ -8,6 +8,7 @@ from typing import Any
 
 from werkzeug.wrappers import Response
 
+from cometware import assets
 from cometware.channel import Channel
 from cometware.client import Environ
 from cometware.core.origin import Verdict, check_allowed_origins, judge
@@ -58,6 +59,9 @@ class Cometware:
             result: Iterable[bytes] = self.app(environ, start_response)
             return result
         if path not in (self.path, self.path + "/"):
+            asset = assets.serve(environ, start_response, path[len(self.path) + 1 :])
+            if asset is not None:
+                return asset
             message = f"nothing is at {shown(path)}; the channel is at {self.path}"
             return error_response(404, "path", message)(environ, start_response)
         return self._channel(environ, start_response)

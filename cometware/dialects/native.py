@@ -51,7 +51,7 @@ class Native:
         return [Frame(_dumps({"error": {"code": code, "message": message, **details}}))]
 
     def reset(self, reason: str, position: Position) -> list[Frame]:
-        return [Frame(_dumps({"reset": {"reason": reason}}), id=str(position))]
+        return [Frame(_dumps({"reset": {"reason": reason, "position": str(position)}}), id=str(position))]
 
     def reconnect(self, wait_seconds: float) -> list[Frame]:
         return [Frame(_dumps({"reconnect": {"wait_seconds": wait_seconds}}))]

@@ -1,0 +1,1 @@
+"""What browsers load: the client and its types."""

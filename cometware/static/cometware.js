@@ -1,0 +1,962 @@
+/*! cometware: one ordered message channel, whatever the browser and the network (MIT) */
+// A client is a key that it made itself and a position in the channel's log. So a change of transport is nothing but a
+// second reader at the same position: what it repeats is dropped here, and nothing has to be paused or flushed.
+// Syntax: ECMAScript 5. Sections: tools, data, transports, the client.
+(function (root, make) {
+  if (typeof module === 'object' && module.exports) module.exports = make(root);
+  else if (typeof define === 'function' && define.amd) define(function () { return make(root); });
+  else root.Cometware = make(root);
+})(typeof self !== 'undefined' ? self : typeof global !== 'undefined' ? global : this, function (window) {
+  'use strict';
+
+  // --- Tools: what old browsers do not have ---
+
+  var document = window.document;
+  var location = window.location || {};
+  var navigator = window.navigator || {};
+  var later = function (milliseconds, call) { return setTimeout(call, milliseconds); };
+
+  function now() { return +new Date(); }
+
+  function each(list, call) {
+    for (var i = 0; i < list.length; i++) call(list[i], i);
+  }
+
+  function find(list, item) {
+    for (var i = list.length; i-- && list[i] !== item;);
+    return i;
+  }
+
+  function without(list, item) {
+    var i = find(list, item);
+    if (i >= 0) list.splice(i, 1);
+  }
+
+  function listen(target, name, call) {
+    if (!target) return;
+    if (target.addEventListener) target.addEventListener(name, call, false);
+    else if (target.attachEvent) target.attachEvent('on' + name, call);
+  }
+
+  function parse(text) {
+    try { return JSON.parse(text); } catch (e) { return null; }
+  }
+
+  function absolute(url) {
+    if (!document) return url;
+    var anchor = document.createElement('div');
+    anchor.innerHTML = '<a></a>';
+    anchor.firstChild.href = url;
+    anchor.innerHTML = anchor.innerHTML; // old IE resolves an address only when it parses one
+    return anchor.firstChild.href;
+  }
+
+  function random(length) {
+    var digits = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_', text = '';
+    var crypto = window.crypto || window.msCrypto;
+    var bytes = crypto && crypto.getRandomValues && window.Uint8Array && crypto.getRandomValues(new Uint8Array(length));
+    for (var i = 0; i < length; i++) text += digits.charAt(bytes ? bytes[i] & 63 : Math.random() * 64);
+    return text;
+  }
+
+  function query(parameters) {
+    var text = '';
+    for (var name in parameters) {
+      if (parameters[name] || parameters[name] === 0) {
+        text += (text ? '&' : '?') + name + '=' + encodeURIComponent(parameters[name]);
+      }
+    }
+    return text;
+  }
+
+  function memory(key, value) { // localStorage may be missing, full or forbidden
+    try {
+      var storage = window.localStorage;
+      if (value === undefined) return parse(storage.getItem(key));
+      if (value) storage.setItem(key, JSON.stringify(value));
+      else storage.removeItem(key);
+    } catch (e) {}
+  }
+
+  // --- Data: JSON whose leaves may also be bytes, {"$bytes": "<base64>"}; several arguments are {"$args": […]} ---
+
+  var TAG = /^\$+(bytes|args)$/;
+  var isArray = Array.isArray || function (value) { return {}.toString.call(value) === '[object Array]'; };
+
+  function Bytes(base64) { this.base64 = base64; } // stands for bytes where there is no Uint8Array
+
+  function base64(value) { // of what holds bytes; else undefined
+    if (value instanceof Bytes) return value.base64;
+    if (!window.ArrayBuffer || !window.btoa) return;
+    if (value instanceof ArrayBuffer) value = new Uint8Array(value);
+    if (!(value.buffer instanceof ArrayBuffer)) return;
+    var bytes = new Uint8Array(value.buffer, value.byteOffset, value.byteLength), text = '';
+    for (var i = 0; i < bytes.length; i++) text += String.fromCharCode(bytes[i]);
+    return btoa(text);
+  }
+
+  function onlyKey(value) { // the key of an object that has just this one
+    var only;
+    for (var key in value) {
+      if (only !== undefined) return;
+      only = key;
+    }
+    return only;
+  }
+
+  function walk(value, leaf) { // a copy of a tree, in which `leaf` may replace an object by another value
+    if (!value || typeof value !== 'object' || value.toJSON) return value;
+    var result = leaf(value), key;
+    if (result !== undefined) return result;
+    result = isArray(value) ? [] : {};
+    for (key in value) if ({}.hasOwnProperty.call(value, key)) result[key] = walk(value[key], leaf);
+    return result;
+  }
+
+  function encode(value) {
+    return walk(value, function (object) {
+      var text = base64(object), key = onlyKey(object), result;
+      if (text !== undefined) return { $bytes: text };
+      if (!isArray(object) && TAG.test(key)) {
+        result = {};
+        result['$' + key] = encode(object[key]);
+        return result;
+      }
+    });
+  }
+
+  function decode(value) {
+    return walk(value, function (object) {
+      var key = onlyKey(object), inner = object[key], result, text, i;
+      if (isArray(object) || !TAG.test(key)) return;
+      if (key === '$args') return decode(inner);
+      if (key !== '$bytes') {
+        result = {};
+        result[key.slice(1)] = decode(inner);
+        return result;
+      }
+      if (!window.Uint8Array || !window.atob) return new Bytes(inner);
+      text = atob(inner);
+      result = new Uint8Array(text.length);
+      for (i = 0; i < text.length; i++) result[i] = text.charCodeAt(i);
+      return result;
+    });
+  }
+
+  // --- Transports: each takes a link and begins at once ---
+  // The link has: key, cross, credentials; url(parameters, keyed) to receive from and to(keyed) to send to; onopen() at the
+  // first bytes, onmessage(text) with a shape or an array of them, onclose(status, text, retryAfter, code) when it is over.
+  // The transport adds close() and send(text, done); `duplex` if what is sent needs no answer of its own.
+
+  function openXhr() {
+    return window.XMLHttpRequest ? new XMLHttpRequest() : new window.ActiveXObject('Microsoft.XMLHTTP');
+  }
+
+  // Ask by XMLHttpRequest: done(status, text, retryAfter), and progress(text so far) where the browser can. Returns how to stop.
+  function ask(link, method, url, body, done, progress) {
+    var xhr = openXhr(), over;
+    xhr.open(method, url, true);
+    if (link.cross) xhr.withCredentials = link.credentials;
+    else xhr.setRequestHeader('Comet-Key', link.key);
+    if (body) xhr.setRequestHeader('Content-Type', 'text/plain;charset=UTF-8'); // asks no preflight
+    xhr.onreadystatechange = function () {
+      var state = xhr.readyState, status = 0, text = '', retry;
+      if (over || state < 3) return;
+      try { text = xhr.responseText; } catch (e) {}
+      if (state === 3) return progress && text && progress(text);
+      over = 1;
+      try {
+        status = xhr.status;
+        retry = xhr.getResponseHeader('Retry-After');
+      } catch (e) {}
+      if (progress && status === 200) progress(text);
+      done(status, text, retry);
+    };
+    xhr.send(body || null);
+    return function () {
+      over = 1;
+      xhr.abort();
+    };
+  }
+
+  function posts(link) { // every transport without a way in sends by POST
+    link.send = function (text, done) { return ask(link, 'POST', link.to(), text, done); };
+  }
+
+  function lines(link) { // cuts a growing text into lines, of which each is a shape
+    var rest = '';
+    return function (text) {
+      var parts = (rest + text).split('\n');
+      rest = parts.pop();
+      link.onopen();
+      each(parts, function (line) { if (line.charAt(0) === '{') link.onmessage(line); });
+    };
+  }
+
+  function websocket(link) {
+    var plain = link.plain; // without subprotocols: some servers cannot choose one
+    var url = link.url(plain ? { v: 1 } : {}, plain).replace(/^http/, 'ws');
+    var socket = plain ? new WebSocket(url) : new WebSocket(url, ['cometware.v1', 'key.' + link.key]);
+    link.duplex = 1;
+    socket.onopen = function () { link.onopen(); };
+    socket.onmessage = function (event) { link.onmessage(event.data); };
+    socket.onclose = function (event) { link.onclose(0, event.reason, 0, event.code); };
+    link.send = function (text) { if (socket.readyState === 1) socket.send(text); };
+    link.close = function () { socket.close(); };
+  }
+
+  function stream(link) {
+    var abort = window.AbortController && new AbortController(), take = lines(link), decoder = new TextDecoder(), reader, over;
+    function lost() { link.onclose(0); }
+    function read() {
+      reader.read().then(function (part) {
+        if (part.done) return lost();
+        take(decoder.decode(part.value, { stream: true }));
+        if (!over) read();
+      }, lost);
+    }
+    posts(link);
+    link.close = function () {
+      over = 1;
+      if (abort) abort.abort();
+      else if (reader) reader.cancel();
+    };
+    fetch(link.url({ transport: 'stream' }), {
+      cache: 'no-store',
+      credentials: !link.cross ? 'same-origin' : link.credentials ? 'include' : 'omit',
+      headers: link.cross ? {} : { 'Comet-Key': link.key },
+      signal: abort ? abort.signal : undefined
+    }).then(function (response) {
+      if (response.status !== 200) {
+        return response.text().then(function (text) { link.onclose(response.status, text, response.headers.get('Retry-After')); });
+      }
+      reader = response.body.getReader();
+      if (over) reader.cancel();
+      else read();
+    }).then(null, lost);
+  }
+
+  function xhr(link) {
+    var take = lines(link), seen = 0;
+    posts(link);
+    link.close = ask(link, 'GET', link.url({ transport: 'stream', pad: 1 }), null, function (status, text, retry) {
+      link.onclose(status === 200 ? 0 : status, text, retry);
+    }, function (text) {
+      var part = text.slice(seen);
+      seen = text.length;
+      take(part);
+      if (seen > times.rotate) link.onfull(); // the text grows for as long as the request lives
+    });
+  }
+
+  function eventsource(link) {
+    var source = new EventSource(link.url({ transport: 'sse', v: 1, pad: 1 }, 1), { withCredentials: !!(link.cross && link.credentials) });
+    posts(link);
+    source.onopen = function () { link.onopen(); };
+    source.onmessage = function (event) { link.onmessage(event.data); };
+    source.onerror = function () { link.onclose(0); }; // it would come back by itself, but not from our position
+    link.close = function () { source.close(); };
+  }
+
+  // Ask by a script tag, whose answer calls the function that we name.
+  function script(link, parameters, done) {
+    var name = '_comet' + random(12).replace(/-/g, '$'), tag = document.createElement('script'), timer;
+    function end(status, shapes) {
+      window[name] = function () {}; // a late answer meets nobody
+      clearTimeout(timer);
+      if (tag.parentNode) tag.parentNode.removeChild(tag);
+      if (done) done(status, shapes);
+      done = null;
+    }
+    window[name] = function (shapes) { end(200, shapes); };
+    parameters.callback = name;
+    tag.src = link.url(parameters, 1);
+    tag.async = true;
+    tag.onerror = function () { end(0); };
+    timer = later(times.script, function () { end(0); });
+    (document.head || document.getElementsByTagName('head')[0] || document.body).appendChild(tag);
+    return function () { done = null; };
+  }
+
+  // Send by a form into a hidden frame. What became of it cannot be read, but asked for.
+  function form(link, text, done) {
+    var holder = document.createElement('div'), name = '_comet' + random(12), timer, form;
+    function sent() {
+      if (!timer) return;
+      clearTimeout(timer);
+      timer = 0;
+      script(link, { transport: 'poll', accepted: 1, wait: 0 }, function (status, shapes) {
+        holder.parentNode.removeChild(holder);
+        if (shapes) link.onmessage(shapes);
+        done(0);
+      });
+    }
+    holder.style.display = 'none';
+    holder.innerHTML = '<iframe name="' + name + '"></iframe><form method="post" accept-charset="utf-8" target="' + name +
+      '"><textarea name="d"></textarea></form>';
+    document.body.appendChild(holder);
+    form = holder.lastChild;
+    form.action = link.to(1);
+    form.firstChild.value = text;
+    timer = later(times.script, sent);
+    form.submit();
+    listen(holder.firstChild, 'load', sent);
+  }
+
+  // Polls differ in how they ask, and in how long they may be held: `pause` milliseconds between short ones.
+  function poll(link, jsonp, pause) {
+    var stop, timer, first = 1, asked;
+    function next() {
+      var parameters = { transport: 'poll', wait: first || pause ? 0 : link.hold() };
+      asked = now();
+      stop = jsonp ? script(link, parameters, answered) : ask(link, 'GET', link.url(parameters), null, answered);
+    }
+    function answered(status, answer, retry) {
+      if (status !== 200) return link.onclose(status, answer, retry, 0, first ? 0 : now() - asked);
+      first = 0;
+      link.onopen();
+      link.onmessage(answer);
+      if (stop) timer = later(Math.max(retry * 1000 || 0, link.pause || 0, pause ? link.slow || pause : 0), next);
+      link.pause = 0;
+    }
+    if (jsonp) link.send = function (text, done) { form(link, text, done); };
+    else posts(link);
+    link.close = function () {
+      clearTimeout(timer);
+      if (stop) stop();
+      stop = 0;
+    };
+    next();
+  }
+
+  var transports = {
+    websocket: websocket,
+    stream: stream,
+    xhr: xhr,
+    eventsource: eventsource,
+    poll: function (link) { poll(link); },
+    jsonp: function (link) { poll(link, 1); },
+    short: function (link) { poll(link, !usable.poll(link.cross), times.short); }
+  };
+
+  // What this browser can do, without trying it.
+  var usable = {
+    websocket: function () { return window.WebSocket; },
+    stream: function (cross) { return usable.poll(cross) && window.fetch && window.TextDecoder && window.Response && 'body' in Response.prototype; },
+    xhr: function (cross) { return usable.poll(cross) && 'onprogress' in openXhr(); },
+    eventsource: function (cross) { return usable.poll(cross) && window.EventSource; },
+    poll: function (cross) {
+      return cross ? window.XMLHttpRequest && 'withCredentials' in openXhr() : window.XMLHttpRequest || window.ActiveXObject;
+    },
+    jsonp: function () { return document; },
+    short: function () { return 1; }
+  };
+
+  // The ladder: of each rung the first kind that the browser has.
+  var RUNGS = [['websocket'], ['stream', 'xhr', 'eventsource'], ['poll', 'jsonp', 'short']];
+
+  var RESERVED = ['open', 'close', 'error', 'reset', 'transport', 'ping', 'reconnect'];
+
+  // Milliseconds; `rotate` and `keptSize` are characters, `kept` messages.
+  var times = {
+    race: 300, // after which silence the next transport is begun beside the WebSocket
+    silent: 2000, // the same for a stream; and how long its tick may take to prove that nobody holds it back
+    giveUp: 10000, // a transport that has not greeted by then does not work here
+    useful: 10000, // one that lived so long is remembered
+    remember: 3600000,
+    retry: 500, // the first pause between two rounds is 0 to this, then doubled
+    retryMost: 20000,
+    upgrade: [10000, 60000, 300000, 1800000],
+    hidden: 300000, // a tab that was hidden so long polls slowly
+    slow: 20000,
+    short: 2000,
+    script: 35000,
+    check: 3000, // how long a connection may take to prove that it lives
+    watch: 2000,
+    slept: 12000, // a timer that is so late has slept
+    banned: 600000, // WebSockets that die at once are not tried for so long
+    kept: 1000, // what may wait while we are away
+    keptSize: 4194304,
+    rotate: 262144
+  };
+
+  // --- The client ---
+
+  function Cometware(url, options) {
+    if (!(this instanceof Cometware)) return new Cometware(url, options);
+    options = options || {};
+    var self = this;
+    var base = absolute(url).replace(/[?#].*/, '');
+    var cross = !!location.host && base.indexOf(location.protocol + '//' + location.host + '/') !== 0;
+    var local = /^(localhost|127\.|\[::1)/.test(location.hostname);
+    var key = options.key || random(24);
+    var credentials = options.credentials !== false;
+    var kept = 'cometware ' + base; // the name of what we remember
+    var listeners = {};
+
+    // Where we are in the log: `position` is where to read on; of `epoch`, offsets up to `floor` were given to the page.
+    var position = options.after || '', epoch = '', floor = -1;
+    // What we said and is not acknowledged: the first of `queue` has the number `acked` + 1; `era` counts renumberings.
+    var queue = [], queuedSize = 0, acked = 0, era = 0, replies = {};
+    var posting = 0, stopPost, postFails = 0, single = 0;
+    // How we are connected: the link that serves us, those that want to, and what we learnt about them.
+    var serving = null, racing = [], isOpen = 0, ended = 0, away = 0, everOpen = 0;
+    var round = 0, retryTimer = 0, retryAfter = 0, why = 'start';
+    var preferred = '', worked = {}, plain = 0, deaths = 0, banned = 0, stalls = 0, upgrades = 0, upgradeTimer = 0;
+    var rtt = 0, heartbeat = 20, limit = 1048576, hold = 20, beat = now(), hiddenSince = 0, watching;
+
+    self.transport = self.client = null;
+
+    // Events
+
+    function fire(name, a, b) {
+      each((listeners['$' + name] || []).slice(), function (call) {
+        try { call.call(self, a, b); } catch (error) { later(0, function () { throw error; }); }
+      });
+    }
+
+    function problem(code, message, done) {
+      var error = { code: code, message: message };
+      if (done) done.call(self, error);
+      fire('error', error);
+    }
+
+    self.on = function (name, call) {
+      (listeners['$' + name] = listeners['$' + name] || []).push(call);
+      return self;
+    };
+
+    self.off = function (name, call) {
+      if (call) without(listeners['$' + name] || [], call);
+      else delete listeners['$' + name];
+      return self;
+    };
+
+    // The ladder, and the race on it: whoever greets first serves us
+
+    function ladder() {
+      var names = [], turn = everOpen ? 0 : round >> 1; // as long as nothing worked, the other kinds have their turn, too
+      each(RUNGS, function (kinds, rung) {
+        var here = [];
+        each(kinds, function (name) {
+          if (options.transports ? find(options.transports, name) >= 0 : name !== 'short') {
+            if (usable[name](cross)) here.push(name);
+          }
+        });
+        if (here.length && (rung || banned < now() || options.transports)) names.push(here[turn % here.length]);
+      });
+      return names;
+    }
+
+    function connect() {
+      var names = ladder();
+      clearTimeout(retryTimer);
+      retryTimer = retryAfter = 0;
+      if (!ended && !away && !serving && !racing.length) begin(names, Math.max(0, find(names, preferred)));
+    }
+
+    // Begin with one transport; when it fails or is silent for a while, begin with the next one beside it.
+    function begin(names, index) {
+      var name = names[index], patience = name === 'websocket' ? Math.max(times.race, 2 * rtt) : silence();
+      if (!name) return settle();
+      function next() {
+        if (!begun && !serving && !ended && names[index + 1]) begin(names, index + 1);
+        begun = 1;
+      }
+      var begun = 0, link = open(name, index, { next: next });
+      link.patience = later(patience, next);
+    }
+
+    function silence() { return Math.max(times.silent, 4 * rtt); }
+
+    function open(name, rank, flags) {
+      var link = { name: name, rank: rank, key: key, cross: cross, credentials: credentials, plain: plain, sent: 0, began: now(), seen: now() };
+      for (var flag in flags) link[flag] = flags[flag];
+      link.url = function (parameters, keyed) {
+        link.before = acked;
+        link.after = position;
+        if (cross || keyed) parameters.key = key;
+        parameters.last = options.last;
+        parameters.after = position;
+        return base + query(parameters);
+      };
+      link.to = function (keyed) { return base + query({ v: 1, key: cross || keyed ? key : 0 }); };
+      link.hold = function () { return hold; };
+      link.onopen = function () {
+        link.seen = now();
+        if (!link.rtt) rtt = Math.min(link.rtt = now() - link.began + 1, 5000);
+      };
+      link.onmessage = function (text) {
+        var shapes = typeof text === 'string' ? parse(text) : text;
+        link.seen = now();
+        if (!shapes) return lost(link, 'garbage');
+        each(isArray(shapes) ? shapes : [shapes], function (shape) { if (!link.over) hear(link, shape); });
+      };
+      link.onfull = function () { hop('rotation'); };
+      link.onclose = function (status, text, retry, code, held) { failed(link, status, text, retry, code, held); };
+      link.giveUp = later(name === 'jsonp' ? times.script : times.giveUp, function () { lost(link, 'silent'); });
+      racing.push(link);
+      try { transports[name](link); } catch (error) { later(0, function () { lost(link, String(error)); }); }
+      return link;
+    }
+
+    function drop(link) {
+      if (link.over) return;
+      link.over = 1;
+      without(racing, link);
+      each([link.patience, link.giveUp, link.proof, link.hopTimer, link.useful], clearTimeout);
+      try { link.close(); } catch (error) {}
+    }
+
+    // A transport has ended by itself: is it refused, told to wait, or only broken?
+    function failed(link, status, text, retry, code, held) {
+      var error = (parse(text) || {}).error || {};
+      if (link.over) return;
+      if (status === 401 || status === 403 || status === 410) return finish(error.close || 4000 + status, error.message || '');
+      if (code >= 4400 && code < 4500) return finish(code, text);
+      if (retry > 0) retryAfter = retry * 1000;
+      if (held > 1000) hold = Math.max(0.5, Math.min(hold, held / 2000)); // somebody cuts what is idle
+      if (link.won) {
+        if (link.duplex) {
+          deaths = link.useless && now() - link.began < 30000 ? deaths + 1 : 0;
+          if (deaths > 1) banned = now() + times.banned;
+        }
+      } else if (link.duplex) plain = !plain;
+      else if (cross && !everOpen && options.credentials === undefined) credentials = !credentials;
+      lost(link, error.message || (code ? 'closed ' + code : status ? 'status ' + status : 'broken'));
+    }
+
+    function lost(link, reason, soon) {
+      if (link.over) return;
+      drop(link);
+      if (link === serving) {
+        serving = null;
+        isOpen = 0;
+        why = reason;
+        if (stopPost) stopPost();
+        posting = 0;
+        if (soon) round = 0;
+        change(null, reason);
+      } else if (link.background) upgradeLater();
+      else if (link.hop && serving) serving.hopTimer = later(1000, function () { hop(link.hop, link.name, link.rank); });
+      if (link.next) link.next();
+      settle(soon);
+    }
+
+    // Nobody serves us and nobody is about to: begin again after a pause of random length.
+    function settle(soon) {
+      if (serving || racing.length || ended || away || retryTimer) return;
+      if (++round === 3) forget();
+      var most = Math.min(times.retryMost, times.retry * Math.pow(2, round - 1));
+      retryTimer = later(soon ? 1 : Math.max(retryAfter, Math.random() * most), connect);
+    }
+
+    function forget() {
+      preferred = '';
+      memory(kept, null);
+    }
+
+    // Put a second reader beside the one that serves us; it takes over when it greets.
+    function hop(reason, name, rank) {
+      if (serving && !serving.hopping) {
+        serving.hopping = 1;
+        open(name || serving.name, name ? rank : serving.rank, { hop: reason });
+      }
+    }
+
+    function change(name, reason) {
+      if (self.transport === name) return;
+      self.transport = name;
+      fire('transport', name, reason);
+    }
+
+    function isStream(link) { return find(RUNGS[1], link.name) >= 0; }
+
+    // A link has greeted, or given its first answer. Does it serve us now?
+    function win(link, recovered) {
+      var old = serving;
+      if (link.won || link.over) return;
+      if (old && !link.hop && link.rank >= old.rank) return drop(link);
+      if (link.background && isStream(link) && !link.proven) return;
+      serving = link;
+      link.won = everOpen = 1;
+      without(racing, link);
+      clearTimeout(link.patience);
+      clearTimeout(link.giveUp);
+      if (old) drop(old);
+      each(racing.slice(), function (other) { if (!other.duplex || link.duplex) drop(other); });
+      preferred = link.name;
+      worked[link.name] = 1;
+      link.useful = later(times.useful, function () {
+        round = 0;
+        memory(kept, { name: link.name, until: now() + times.remember });
+      });
+      if (isStream(link)) prove(link);
+      change(link.name, link.hop || (old ? 'upgrade' : why));
+      if (!isOpen) {
+        isOpen = 1;
+        fire('open', { transport: link.name, recovered: recovered !== false, client: self.client });
+      }
+      upgradeLater();
+      if (!link.over) flush();
+    }
+
+    // Soon after its greeting the server sends a tick. If it does not come, somebody holds the stream back.
+    function prove(link) {
+      if (!link.proven) link.proof = later(silence(), function () { leaveStream('buffered'); });
+    }
+
+    function leaveStream(reason) {
+      var names = ladder(), polls = names[names.length - 1];
+      worked[serving.name] = 0;
+      forget();
+      if (polls !== serving.name) hop(reason, polls, names.length - 1);
+    }
+
+    // A better transport may work by now: try it in the background.
+    function upgradeLater() {
+      var names = ladder();
+      clearTimeout(upgradeTimer);
+      if (!serving || !serving.rank || names[serving.rank] !== serving.name) return;
+      var rank = upgrades % serving.rank;
+      upgradeTimer = later(worked[names[rank]] ? 1000 : times.upgrade[Math.min(upgrades, times.upgrade.length - 1)], function () {
+        if (racing.length) return upgradeLater();
+        worked[names[rank]] = 0;
+        upgrades++;
+        open(names[rank], rank, { background: 1 });
+      });
+    }
+
+    // Receiving
+
+    function hear(link, shape) {
+      var key;
+      if (shape.open) greet(link, shape.open);
+      else if (shape.close) {
+        if (shape.close.code >= 4000 && shape.close.code < 4400) lost(link, shape.close.reason || 'closed ' + shape.close.code);
+        else finish(shape.close.code, shape.close.reason);
+      } else if (shape.error && !shape.id) refused(link, shape.error);
+      else if (shape.reconnect) rest(link, shape.reconnect.wait_seconds * 1000);
+      else {
+        if (link.greeted) {
+          clearTimeout(link.proof);
+          link.proven = 1;
+        }
+        win(link);
+        if (link !== serving) return;
+        if (shape.reset) reset(shape.reset);
+        else if (shape.accepted >= 0) acknowledge(shape.accepted);
+        else if (shape.ping) move(shape.ping);
+        else if (shape.id && move(shape.id)) {
+          link.useless = round = 0;
+          if (shape.reply) answered(shape);
+          else fire(shape.event, decode(shape.data), shape.id);
+        }
+      }
+    }
+
+    function part(text) {
+      var dash = text.lastIndexOf('-');
+      return { epoch: text.slice(0, dash), offset: +text.slice(dash + 1) };
+    }
+
+    function move(to) { // false: we have been there already
+      var at = part(to);
+      if (at.epoch === epoch && at.offset <= floor) return false;
+      epoch = at.epoch;
+      floor = at.offset;
+      position = to;
+      return true;
+    }
+
+    function start(at) { // what comes next may be history, from before the place where the connection begins
+      position = at;
+      epoch = part(at).epoch;
+      floor = options.last ? -1 : part(at).offset;
+    }
+
+    function greet(link, info) {
+      var at = part(info.position), here = part(position);
+      if (!link.after && position && (at.epoch !== here.epoch || at.offset > here.offset)) {
+        drop(link); // it began without a position, beside one that has gone on: between them would be a hole
+        open(link.name, link.rank, { next: link.next, hop: link.hop, background: link.background });
+        return;
+      }
+      link.greeted = link.useless = 1;
+      self.client = info.client;
+      heartbeat = info.heartbeat;
+      limit = info.limits.max_message_bytes;
+      if (info.recovered === false || !position) start(info.position);
+      if (info.accepted < link.before) renumber(info.accepted);
+      else acknowledge(info.accepted);
+      win(link, info.recovered);
+    }
+
+    function reset(info) {
+      var lost = replies;
+      replies = {};
+      if (info.position) start(info.position);
+      for (var n in lost) lost[n].call(self, { code: 'reset', message: info.reason });
+      fire('reset', info);
+    }
+
+    function answered(shape) {
+      acknowledge(shape.reply);
+      var done = replies[shape.reply], error = shape.error;
+      delete replies[shape.reply];
+      if (done) done.call(self, error || null, decode(shape.data));
+      else if (error) fire('error', error);
+    }
+
+    function refused(link, error) {
+      if (error.status) failed(link, error.status, JSON.stringify({ error: error }), error.retry);
+      else if (error.code === 'number') {
+        if (error.accepted < acked) renumber(error.accepted);
+        else acknowledge(error.accepted);
+        link.sent = 0;
+        flush();
+      } else if (error.code === 'closed') lost(link, error.message);
+      else fire('error', error);
+    }
+
+    function rest(link, milliseconds) { // the server asks for another connection after a while
+      if (!isStream(link) && !link.duplex) link.pause = milliseconds;
+      else link.hopTimer = later(milliseconds, function () { hop('asked'); });
+    }
+
+    // Sending
+
+    self.send = function (data, done) { return self.emit('message', data, done); };
+
+    self.emit = function (event, data, done) {
+      var text = JSON.stringify(encode(data === undefined ? null : data)), item = { event: event, data: text, done: done };
+      if (ended) return problem('closed', 'this client is closed', done);
+      if (!event || event.length > 256 || find(RESERVED, event) >= 0) throw new Error('cometware: not a name for an event: ' + event);
+      if (queue.length >= times.kept || queuedSize + text.length > times.keptSize) {
+        return problem('full', queue.length + ' messages wait already: this one is not sent', done);
+      }
+      queue.push(item);
+      queuedSize += text.length;
+      flush();
+      return true;
+    };
+
+    function written(item, n) {
+      return '{"n":' + n + ',"event":' + JSON.stringify(item.event) + (item.done ? ',"reply":true' : '') + ',"data":' + item.data + '}';
+    }
+
+    function size(text) { // in bytes of UTF-8
+      return text.length < limit / 3 ? text.length : unescape(encodeURIComponent(text)).length;
+    }
+
+    function giveBack(index, code, message) { // this message will never be taken
+      var item = queue.splice(index, 1)[0];
+      queuedSize -= item.data.length;
+      problem(code, message, item.done);
+    }
+
+    function flush() {
+      var link = serving, text;
+      if (!link || !queue.length) return;
+      if (!link.duplex) return post(link);
+      while (link === serving && link.sent < queue.length) {
+        text = written(queue[link.sent], acked + link.sent + 1);
+        if (size(text) > limit) giveBack(link.sent, 'size', 'a message may have ' + limit + ' bytes');
+        else {
+          link.send(text);
+          link.sent++;
+        }
+      }
+    }
+
+    function post(link) { // one at a time; what queues meanwhile goes in the next one
+      var texts = [], total = 0, text, of = era, count;
+      if (posting) return;
+      while (texts.length < queue.length && texts.length < (single ? 1 : 200)) {
+        text = written(queue[texts.length], acked + texts.length + 1);
+        total += size(text) + 1;
+        if (total + 1 > limit) break;
+        texts.push(text);
+      }
+      count = texts.length;
+      if (!count) {
+        giveBack(0, 'size', 'a message may have ' + limit + ' bytes');
+        return flush();
+      }
+      posting = now();
+      stopPost = link.send('[' + texts.join() + ']', function (status, text, retry) {
+        var shape = parse(text) || {}, error = shape.error || {}, wait = 0;
+        posting = 0;
+        stopPost = null;
+        if (ended || of !== era) return flush();
+        if (status === 200 && shape.accepted >= 0) acknowledge(shape.accepted);
+        else if (error.code === 'number') {
+          if (error.accepted < acked) renumber(error.accepted);
+          else acknowledge(error.accepted);
+        } else if (error.close || status === 401 || status === 403) {
+          return error.close >= 4000 && error.close < 4400 ? lost(serving || link, error.message) : finish(error.close || 4000 + status, error.message);
+        } else if (status === 400 || status === 413) {
+          single = 1;
+          if (count === 1) giveBack(0, error.code || 'refused', error.message);
+        } else wait = Math.max(retry * 1000 || 0, Math.random() * Math.min(times.retryMost, times.retry * Math.pow(2, postFails++)));
+        if (!wait) postFails = 0;
+        later(wait, flush);
+      });
+    }
+
+    function acknowledge(n) {
+      var done = queue.splice(0, Math.max(0, n - acked));
+      each(done, function (item) {
+        acked++;
+        queuedSize -= item.data.length;
+        if (item.done) replies[acked] = item.done;
+      });
+      if (done.length && serving) serving.sent = Math.max(0, serving.sent - done.length);
+      acked = Math.max(acked, n);
+    }
+
+    function renumber(n) { // the server has forgotten us: our numbers begin again behind what it knows
+      acked = n;
+      era++;
+      if (serving) serving.sent = 0;
+    }
+
+    // The end
+
+    function stop() {
+      clearTimeout(retryTimer);
+      clearTimeout(upgradeTimer);
+      retryTimer = 0;
+      if (stopPost) stopPost();
+      posting = 0;
+      if (serving) drop(serving);
+      each(racing.slice(), drop);
+      serving = null;
+      isOpen = 0;
+    }
+
+    function finish(code, reason) {
+      if (ended) return;
+      ended = 1;
+      clearInterval(watching);
+      stop();
+      change(null, reason);
+      each(queue.splice(0), function (item) { if (item.done) item.done.call(self, { code: 'closed', message: reason }); });
+      for (var n in replies) replies[n].call(self, { code: 'closed', message: reason });
+      replies = {};
+      fire('close', { code: code, reason: reason || '' });
+    }
+
+    function goodbye() { // so that nobody has to wait whether we come back
+      var text = queue.length ? '[' + written(queue[0], acked + 1) + ']' : '{"close":{}}';
+      if (!everOpen) return;
+      if (serving && serving.duplex && !queue.length) serving.send(text);
+      else if (navigator.sendBeacon) navigator.sendBeacon(base + query({ v: 1, key: key }), text);
+      else if (serving && serving.send) serving.send(text, function () {});
+    }
+
+    self.close = function () {
+      if (ended) return;
+      goodbye();
+      finish(1000, '');
+    };
+
+    // Change to one transport by hand and stay there; without a name, all are allowed again.
+    self.use = function (name) {
+      var names;
+      options.transports = name ? [name] : undefined;
+      names = ladder();
+      if (!names.length) throw new Error('cometware: this browser has no ' + name);
+      each(racing.slice(), drop);
+      if (serving) serving.hopping = 0;
+      if (serving) hop('by hand', names[0], 0);
+      else connect();
+      return self;
+    };
+
+    // The life-cycle of a page: clocks are trusted, timers are not
+
+    function check() { // is the connection alive? If it does not say so at once, we have another
+      var link = serving;
+      if (!link) {
+        round = 0;
+        return connect();
+      }
+      if (!link.duplex) return hop('woke');
+      link.send('{"ping":1}');
+      later(times.check, function () { if (link === serving && now() - link.seen >= times.check) lost(link, 'silent', 1); });
+    }
+
+    function watch() {
+      var time = now(), slept = time - beat > times.slept, link = serving;
+      beat = time;
+      if (link && time - link.seen > heartbeat * 1000 + Math.max(10000, 4 * rtt)) {
+        if (isStream(link) && ++stalls > 1) leaveStream('silent');
+        lost(link, 'silent', 1);
+      } else if (slept) check();
+      if (posting && time - posting > 60000 && stopPost) {
+        stopPost();
+        posting = 0;
+        flush();
+      }
+      if (hiddenSince && time - hiddenSince > times.hidden && serving && !serving.duplex && !serving.slow) slowDown();
+    }
+
+    function slowDown() { // give the stream back, poll now and then
+      open('short', serving.rank, { hop: 'hidden', slow: times.slow });
+    }
+
+    function shown() {
+      hiddenSince = document.hidden ? hiddenSince || now() : 0;
+      if (hiddenSince) return;
+      watch();
+      if (serving && serving.slow) {
+        var names = ladder(), rank = Math.max(0, find(names, preferred));
+        hop('shown', names[rank], rank);
+      }
+    }
+
+    function leave(event) {
+      if (!event || !event.persisted) goodbye();
+      away = 1;
+      stop();
+    }
+
+    function comeBack() {
+      if (!away || ended) return;
+      away = 0;
+      round = 0;
+      why = 'shown';
+      connect();
+    }
+
+    function online() {
+      if (ended || away) return;
+      beat = 0;
+      watch();
+    }
+
+    function offline() {
+      if (!local && serving) lost(serving, 'offline');
+    }
+
+    watching = setInterval(watch, times.watch);
+    listen(window, 'pagehide', leave);
+    listen(window, 'pageshow', comeBack);
+    if (!('onpagehide' in window)) listen(window, 'unload', leave);
+    listen(window, 'online', online);
+    listen(window, 'offline', offline);
+    listen(document, 'resume', online);
+    listen(document, 'visibilitychange', shown);
+    listen(navigator.connection, 'change', online);
+
+    var remembered = options.remember !== false && memory(kept);
+    if (remembered && remembered.until > now()) preferred = remembered.name;
+    later(0, connect);
+  }
+
+  Cometware.times = times;
+  Cometware.transports = transports;
+  Cometware.Bytes = Bytes;
+  return Cometware;
+});
