@@ -51,7 +51,7 @@ def versioned_name() -> str:
 
 @cache
 def _assets() -> dict[str, Asset]:
-    folder = files("cometware.static")
+    folder = files("cometware").joinpath("static")
     assets: dict[str, Asset] = {}
     for name, (file, content_type) in _SOURCES.items():
         body = folder.joinpath(file).read_bytes()

@@ -1,1 +1,0 @@
-"""What browsers load: the client and its types."""
