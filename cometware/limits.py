@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, fields
 
 
@@ -13,7 +14,7 @@ class Limits:
     10
 
     Raises:
-        ValueError: A limit is negative, or a heartbeat is so rare that proxies cut what is idle.
+        ValueError: A limit is no number that could be kept, or a heartbeat is so rare that proxies cut what is idle.
     """
 
     heartbeat_seconds: float = 20
@@ -57,9 +58,9 @@ class Limits:
 
     def __post_init__(self) -> None:
         for field in fields(self):
-            value = getattr(self, field.name)
-            if value < 0:
-                raise ValueError(f"Limits({field.name}={value!r}): expected a number that is not negative")
+            value, least = getattr(self, field.name), 1 if field.type == "int" else 0
+            if not least <= value < math.inf:
+                raise ValueError(f"Limits({field.name}={value!r}): expected a number, {least} or more")
         if self.heartbeat_seconds > 55:
             raise ValueError(
                 f"Limits(heartbeat_seconds={self.heartbeat_seconds}): proxies cut connections that are silent for 60 s; "
