@@ -1,0 +1,83 @@
+"""The site under test, `website_app.py` behind `cometware serve`: it can be stopped and started again on the same port."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import re
+import socket
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+HERE = Path(__file__).resolve().parent
+
+
+class Site:
+    """`port` stays the same over restarts."""
+
+    def __init__(self, limits: dict[str, Any] | None = None, origins: str = "") -> None:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port: int = probe.getsockname()[1]
+        self.url = f"http://127.0.0.1:{self.port}"
+        self._environment = os.environ | {"LIMITS": json.dumps(limits or {}), "ORIGINS": origins}
+        self._errors = tempfile.TemporaryFile("w+")
+        self._process: subprocess.Popen[str] | None = None
+
+    def __enter__(self) -> Site:
+        self.start()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.stop()
+        errors = self.errors
+        self._errors.close()
+        assert "Traceback" not in errors, errors
+
+    def start(self) -> None:
+        command = [sys.executable, "-m", "cometware", "serve", "website_app:app", "--bind", f"127.0.0.1:{self.port}"]
+        self._process = subprocess.Popen(
+            command, cwd=HERE, env=self._environment, stdout=subprocess.PIPE, stderr=self._errors, text=True
+        )
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
+        assert re.search(r"http://127\.0\.0\.1:\d+", line), (line, self.errors)
+
+    def stop(self) -> None:
+        if self._process is None:
+            return
+        self._process.terminate()
+        try:
+            self._process.wait(10)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        assert self._process.stdout is not None
+        self._process.stdout.close()
+        self._process = None
+
+    @property
+    def errors(self) -> str:
+        self._errors.seek(0)
+        return self._errors.read()
+
+    def get(self, path: str, **query: Any) -> Any:
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+        try:
+            connection.request("GET", f"{path}?{urlencode(query)}" if query else path)
+            response = connection.getresponse()
+            body = response.read()
+            assert response.status in (200, 204), (response.status, body)
+            return json.loads(body) if response.headers.get_content_type() == "application/json" else body
+        finally:
+            connection.close()
+
+    def page(self, **query: Any) -> str:
+        """Return the address of a page with these settings; what is no text is written as JSON."""
+        texts = {name: value if isinstance(value, str) else json.dumps(value) for name, value in query.items()}
+        return f"{self.url}/page?{urlencode(texts)}"
