@@ -19,7 +19,7 @@ from cometware.client import Client, Environ
 from cometware.core import framing
 from cometware.core.entry import Entry
 from cometware.core.events import Close
-from cometware.core.negotiation import ACCEPTED, Asked, Facts, NotNegotiable, Transport, negotiate
+from cometware.core.negotiation import ACCEPTED, Asked, Facts, NotNegotiable, Transport, is_callback, negotiate
 from cometware.dialects import shapes
 from cometware.dialects.base import Shape
 from cometware.errors import BadFrame, Gap, Refused
@@ -28,7 +28,7 @@ from cometware.servers.base import Server, detect
 from cometware.servers.pywsgi import websocket_headers
 from cometware.transports.connection import Connection
 from cometware.transports.opening import Admission, admit, preface
-from cometware.transports.poll import Plan, Poll
+from cometware.transports.poll import SCRIPT_TYPE, Plan, Poll
 from cometware.transports.stream import EventStream, Stream
 from cometware.transports.upload import Ticket, UploadRefused, post_once, read_body, understand, upload
 from cometware.transports.websocket import WebSocket, handshake
@@ -81,6 +81,7 @@ class Endpoint:
             response.headers.update(error.headers)
         except Refused as refused:
             response = error_response(refused.status, "refused", refused.reason)
+        response = scripted(environ, response)
         response.headers.extend(_BASE_HEADERS + cors)
         return response(environ, start_response)
 
@@ -189,9 +190,13 @@ class Endpoint:
         body = preface(worker, asked, admission, shape, _describe(server), greet=greet) or b"[]"
         if entries:
             body = _joined(body, worker.share(shape, entries))
+        if asked.tell_accepted:
+            body = _joined(body, shape.write(shape.dialect.accepted(record.accepted)))
         if body == b"[]":
             body = shape.heartbeat(position)
         response = Response(body, content_type="application/json")
+        if asked.callback:
+            response = Response(framing.script(asked.callback, body), content_type=SCRIPT_TYPE)
         response.headers.extend(_BASE_HEADERS + cors)
         response.headers["Link"] = f'<{link}{position}>; rel="next"'
         if not server.can_park:
@@ -220,6 +225,7 @@ class Endpoint:
             wait_seconds,
             keep_alive=environ.get("SERVER_PROTOCOL") == "HTTP/1.1" and connection != "close",
             until_tick=worker.tick_after(worker.limits.reauthorise_seconds),
+            callback=asked.callback,
         )
         worker.polls.learn(server.raw_head, plan)
         taken = server.take(environ)
@@ -300,6 +306,17 @@ def json_response(status: int, shape: Mapping[str, Any]) -> Response:
 
 def error_response(status: int, code: str, message: str, **details: object) -> Response:
     return json_response(status, {"error": {"code": code, "message": message, **details}})
+
+
+def scripted(environ: Environ, response: Response) -> Response:
+    """Turn an error into what a script tag can read: its status is always 200, and it calls the page's function."""
+    callback = Request(environ).args.get("callback", "")
+    if environ["REQUEST_METHOD"] != "GET" or not is_callback(callback):
+        return response
+    shape = json.loads(response.get_data())
+    shape["error"]["status"] = response.status_code
+    body = json.dumps([shape], ensure_ascii=False).encode()
+    return Response(framing.script(callback, body), content_type=SCRIPT_TYPE)
 
 
 def _describe(server: Server) -> dict[str, Any]:

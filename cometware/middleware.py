@@ -13,7 +13,7 @@ from cometware.channel import Channel
 from cometware.client import Environ
 from cometware.core.origin import Verdict, check_allowed_origins, judge
 from cometware.core.text import shown
-from cometware.endpoint import Endpoint, Headers, StartResponse, User, error_response
+from cometware.endpoint import Endpoint, Headers, StartResponse, User, error_response, scripted
 
 logger = logging.getLogger("cometware")
 
@@ -75,9 +75,10 @@ class Cometware:
             referer=environ.get("HTTP_REFERER"),
             has_cookie="HTTP_COOKIE" in environ,
             allowed_origins=self._allowed_origins,
+            script=environ["REQUEST_METHOD"] == "GET" and "callback=" in environ.get("QUERY_STRING", ""),
         )
         if not verdict.allowed:
-            return _refuse_origin(verdict, host)(environ, start_response)
+            return scripted(environ, _refuse_origin(verdict, host))(environ, start_response)
         if verdict.anonymous:
             environ = {key: value for key, value in environ.items() if key not in _CREDENTIALS}
         if environ["REQUEST_METHOD"] == "OPTIONS":

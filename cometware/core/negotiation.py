@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
@@ -14,6 +15,7 @@ SUBPROTOCOL = "cometware.v1"
 """The WebSocket subprotocol of the native dialect."""
 
 _KEY_PREFIX = "key."
+_CALLBACK = re.compile(r"[A-Za-z_$][A-Za-z0-9_$]{0,63}\Z")
 
 
 class Transport(str, Enum):
@@ -52,7 +54,8 @@ class Asked:
     """The answer of `negotiate`.
 
     `position` is where to read on from; `has_position` tells an unknown one (None) from none at all. `last` is how much
-    history to begin with, `wait_seconds` None the server's own choice.
+    history to begin with, `wait_seconds` None the server's own choice. `callback` names the function that a poll's answer
+    calls (JSONP); `tell_accepted` asks a poll for the last accepted number, since a form's own answer cannot be read.
     """
 
     transport: Transport
@@ -62,6 +65,8 @@ class Asked:
     has_position: bool = False
     last: int = 0
     wait_seconds: float | None = None
+    callback: str = ""
+    tell_accepted: bool = False
 
 
 class NotNegotiable(Exception):
@@ -109,6 +114,8 @@ def negotiate(facts: Facts) -> Asked:
         has_position=bool(after),
         last=_last(query.get("last")),
         wait_seconds=_wait(query.get("wait")),
+        callback=query.get("callback", ""),
+        tell_accepted="accepted" in query,
     )
 
 
@@ -127,8 +134,21 @@ def _transport(facts: Facts, query: Mapping[str, str], v1: bool) -> tuple[Transp
     name = query.get("transport")
     if name is not None and name not in _BY_NAME:
         raise NotNegotiable(400, "transport", f"transport={name[:40]!r}: expected sse, stream or poll")
+    if "callback" in query:
+        if not is_callback(query["callback"]):
+            raise NotNegotiable(
+                400, "callback", "callback: expected the name of a function, of A–Z a–z 0–9 _ $, up to 64"
+            )
+        if name not in (None, "poll"):
+            raise NotNegotiable(400, "callback", f"callback: a script can only poll, got transport={name}")
+        return Transport.POLL, True
     transport = _BY_NAME[name] if name is not None else _BY_ACCEPT[facts.accept]
     return transport, v1 or transport is not Transport.SSE
+
+
+def is_callback(name: str) -> bool:
+    """Is this the plain name of a function? A path to one would let a stranger call methods of the page."""
+    return _CALLBACK.match(name) is not None
 
 
 def _key(facts: Facts, query: Mapping[str, str]) -> str | None:

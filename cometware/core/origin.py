@@ -26,12 +26,14 @@ def judge(
     referer: str | None,
     has_cookie: bool,
     allowed_origins: Collection[str],
+    script: bool = False,
 ) -> Verdict:
     """Decide by what browsers send and pages cannot forge.
 
     `Sec-Fetch-Site: same-origin` is the browser's own word. Else the host of `Origin` must be that of `Host`; ports count
     only when both tell theirs, schemes never: proxies change them. A request without any of the three that carries
-    cookies is judged by its `Referer`; one that tells nothing does not come from a foreign page in a browser.
+    cookies is judged by its `Referer`; one that tells nothing does not come from a foreign page in a browser. A script tag's request (JSONP) may: no preflight
+    holds it back, so where nothing proves the page, its cookies do not count.
     """
     if fetch_site in ("same-origin", "none"):
         return Verdict(True)
@@ -44,11 +46,11 @@ def judge(
         if ANY in allowed_origins:
             return Verdict(True, anonymous=True)
         return Verdict(False, got=f"Sec-Fetch-Site: {fetch_site}")
-    if referer and has_cookie:
+    if referer and (has_cookie or script):
         page = _origin_of(referer)
         if page is not None:
             return _judge_origin(page, host, allowed_origins)
-    return Verdict(True)
+    return Verdict(True, anonymous=script)
 
 
 def _judge_origin(origin: str, host: str, allowed_origins: Collection[str]) -> Verdict:

@@ -258,9 +258,11 @@
     link.close = function () { source.close(); };
   }
 
+  function scriptName() { return '_comet' + random(12).replace(/-/g, '$'); }
+
   // Ask by a script tag, whose answer calls the function that we name.
-  function script(link, parameters, done) {
-    var name = '_comet' + random(12).replace(/-/g, '$'), tag = document.createElement('script'), timer;
+  function script(link, parameters, done, named) {
+    var name = named || scriptName(), tag = document.createElement('script'), timer;
     function end(status, shapes) {
       window[name] = function () {}; // a late answer meets nobody
       clearTimeout(timer);
@@ -305,11 +307,11 @@
 
   // Polls differ in how they ask, and in how long they may be held: `pause` milliseconds between short ones.
   function poll(link, jsonp, pause) {
-    var stop, timer, first = 1, asked;
+    var stop, timer, first = 1, asked, name = jsonp && scriptName();
     function next() {
       var parameters = { transport: 'poll', wait: first || pause ? 0 : link.hold() };
       asked = now();
-      stop = jsonp ? script(link, parameters, answered) : ask(link, 'GET', link.url(parameters), null, answered);
+      stop = jsonp ? script(link, parameters, answered, name) : ask(link, 'GET', link.url(parameters), null, answered);
     }
     function answered(status, answer, retry) {
       if (status !== 200) return link.onclose(status, answer, retry, 0, first ? 0 : now() - asked);
@@ -952,7 +954,7 @@
 
     var remembered = options.remember !== false && memory(kept);
     if (remembered && remembered.until > now()) preferred = remembered.name;
-    later(0, connect);
+    connect();
   }
 
   Cometware.times = times;

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import gevent
 
+from cometware.core import framing
 from cometware.core.entry import Position
 from cometware.core.events import Close
 from cometware.dialects.shapes import NATIVE_POLL
@@ -24,6 +25,7 @@ from cometware.transports.poller import READ, WRITE
 if TYPE_CHECKING:
     from cometware.transports.worker import Worker
 
+SCRIPT_TYPE = "text/javascript; charset=utf-8"
 _EARLY_BYTES = 65536
 """Bytes of further requests that are kept while a poll is held."""
 _KEEP_ALIVE_SECONDS = 60.0
@@ -40,6 +42,7 @@ class Plan(NamedTuple):
     wait_seconds: float
     keep_alive: bool
     until_tick: int
+    callback: str = ""
 
 
 class Polls:
@@ -89,15 +92,33 @@ def _hash(head: bytes) -> bytes:
     return blake2b(head, digest_size=16).digest()
 
 
-def answer_parts(body: bytes, position: Position) -> tuple[bytes, bytes]:
-    """Write what all answers with this body share: what stands before and behind the client's own part of the head."""
+class Answer(NamedTuple):
+    """What all answers with this body share: what stands before and behind the client's own part of the head.
+
+    `body` and `position` are what they were made of, for a script's answer, which nobody shares.
+    """
+
+    head: bytes
+    tail: bytes
+    body: bytes
+    position: Position
+
+
+def answer_parts(body: bytes, position: Position, content_type: str = "application/json") -> Answer:
+    """Write an answer but for the client's own part of the head."""
     head = (
         "HTTP/1.1 200 OK\r\n"
-        "Content-Type: application/json\r\n"
+        f"Content-Type: {content_type}\r\n"
         f"Content-Length: {len(body)}\r\n"
         f"Date: {formatdate(usegmt=True)}\r\n"
     )
-    return head.encode(), b'%b>; rel="next"\r\n\r\n%b' % (str(position).encode(), body)
+    tail = b'%b>; rel="next"\r\n\r\n%b' % (str(position).encode(), body)
+    return Answer(head.encode(), tail, body, position)
+
+
+def script_parts(callback: str, answer: Answer) -> Answer:
+    """Write the same answer as a script that calls a function with it."""
+    return answer_parts(framing.script(callback, answer.body), answer.position, SCRIPT_TYPE)
 
 
 class Poll(Connection):
@@ -105,11 +126,12 @@ class Poll(Connection):
 
     transport = "poll"
 
-    __slots__ = ("early", "give_back", "keep_alive", "prefix")
+    __slots__ = ("callback", "early", "give_back", "keep_alive", "prefix")
 
     def __init__(self, worker: Worker, sock: RawSocket, give_back: GiveBack | None) -> None:
         super().__init__(worker, sock, NATIVE_POLL, None)
         self.give_back = give_back
+        self.callback = ""
         self.early = b""
         self.prefix = b""
         self.keep_alive = True
@@ -117,6 +139,7 @@ class Poll(Connection):
     def hold(self, plan: Plan, position: Position) -> None:
         """Answer this poll as soon as there is something behind the position, at the latest when its wait is over."""
         worker = self.worker
+        self.callback = plan.callback
         self.prefix = plan.prefix
         self.keep_alive = plan.keep_alive and self.give_back is not None
         self.beat_tick = worker.tick_after(plan.wait_seconds)
@@ -124,14 +147,15 @@ class Poll(Connection):
         self.record = plan.record
         worker.attach(self)
 
-    def answer(self, parts: tuple[bytes, bytes]) -> None:
+    def answer(self, parts: Answer) -> None:
         """Give the answer that `answer_parts` wrote, and rest."""
-        head, tail = parts
+        if self.callback:
+            parts = script_parts(self.callback, parts)
         self.worker.detach(self)
         self.record = None
         if not self.keep_alive:
             self.prefix = b"Connection: close\r\n" + self.prefix
-        self.write(head + self.prefix + tail)
+        self.write(parts.head + self.prefix + parts.tail)
         if not self.keep_alive:
             self.finish()
         elif not self.closed:
