@@ -95,13 +95,15 @@ class Server:
     def unexpected_errors(self) -> list[str]:
         """Return the last line of each traceback that no test asked for."""
         found = [match["error"] for match in _TRACEBACK.finditer(self.errors)]
-        return [error for error in found if not error.startswith("tests.live.app.Deliberate")]
+        return [error for error in found if not re.match(r"tests\.live\.\w+\.Deliberate", error)]
 
 
 @contextmanager
-def serve(limits: dict[str, Any] | None = None, subprotocols: str = "") -> Iterator[Server]:
-    """Run `tests.live.app` for the length of the block; afterwards it must have ended well and logged no traceback."""
-    command = [sys.executable, "-m", "cometware", "serve", "tests.live.app:app", "--bind", "127.0.0.1:0"]
+def serve(
+    limits: dict[str, Any] | None = None, subprotocols: str = "", *, application: str = "tests.live.app:app"
+) -> Iterator[Server]:
+    """Run an application for the length of the block; afterwards it must have ended well and logged no traceback."""
+    command = [sys.executable, "-m", "cometware", "serve", application, "--bind", "127.0.0.1:0"]
     environment = os.environ | {"LIMITS": json.dumps(limits or {}), "SUBPROTOCOLS": subprotocols}
     with (
         tempfile.TemporaryFile("w+") as errors,
@@ -126,7 +128,7 @@ def serve(limits: dict[str, Any] | None = None, subprotocols: str = "") -> Itera
             except subprocess.TimeoutExpired:
                 process.kill()
                 raise
-        assert server.unexpected_errors == []
+        assert server.unexpected_errors == [], server.errors
         assert process.returncode == 0, server.errors
 
 
