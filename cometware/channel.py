@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, TypeVar
+from weakref import WeakSet
 
 from cometware.client import Client
 from cometware.core import data as _data
@@ -57,9 +58,9 @@ class Channel:
         self._around = around or nullcontext
         self._handlers: dict[str, Callable[..., Any]] = {}
         self._opening = real_lock()
-        self._process = 0
-        self._log: Log
-        self._roster: Roster
+        self._log: Log | None = None
+        self._roster: Roster | None = None
+        _channels.add(self)
 
     # What an application calls from anywhere
 
@@ -176,23 +177,35 @@ class Channel:
     @property
     def log(self) -> Log:
         """The channel's log in this process."""
-        if self._process != os.getpid():
-            self._open()
-        return self._log
+        return self._open()[0] if self._log is None else self._log
 
     @property
     def roster(self) -> Roster:
         """Who is here."""
-        if self._process != os.getpid():
-            self._open()
-        return self._roster
+        return self._open()[1] if self._roster is None else self._roster
 
-    def _open(self) -> None:
+    def _open(self) -> tuple[Log, Roster]:
         with self._opening:
-            if self._process != os.getpid():
-                self._log = MemoryLog(self.limits)
+            if self._log is None or self._roster is None:
                 self._roster = MemoryRoster(self.limits)
-                self._process = os.getpid()
+                self._log = MemoryLog(self.limits)
+            return self._log, self._roster
+
+    def _forget_store(self) -> None:
+        """Begin anew: this process is a child, and what its parent opened is not its own."""
+        self._opening = real_lock()
+        self._log = self._roster = None
+
+
+_channels: WeakSet[Channel] = WeakSet()
+
+
+def _after_fork() -> None:
+    for channel in _channels:
+        channel._forget_store()
+
+
+os.register_at_fork(after_in_child=_after_fork)
 
 
 def _presence(record: Record) -> Presence:

@@ -20,6 +20,7 @@ from cometware.core import framing
 from cometware.core.entry import Entry
 from cometware.core.events import Close
 from cometware.core.negotiation import ACCEPTED, Asked, Facts, NotNegotiable, Transport, is_callback, negotiate
+from cometware.core.wheel import ticks
 from cometware.dialects import shapes
 from cometware.dialects.base import Shape
 from cometware.errors import BadFrame, Gap, Refused
@@ -32,7 +33,7 @@ from cometware.transports.poll import SCRIPT_TYPE, Plan, Poll
 from cometware.transports.stream import EventStream, Stream
 from cometware.transports.upload import Ticket, UploadRefused, post_once, read_body, understand, upload
 from cometware.transports.websocket import WebSocket, handshake
-from cometware.transports.worker import Worker
+from cometware.transports.worker import TICK_SECONDS, Worker
 
 Headers: TypeAlias = list[tuple[str, str]]
 StartResponse: TypeAlias = Callable[..., Any]
@@ -222,7 +223,7 @@ class Endpoint:
         plan = Plan(
             admission.record,
             f"{fields}Link: <{link}".encode("latin-1", "replace"),
-            wait_seconds,
+            ticks(wait_seconds, TICK_SECONDS),
             keep_alive=environ.get("SERVER_PROTOCOL") == "HTTP/1.1" and connection != "close",
             until_tick=worker.tick_after(worker.limits.reauthorise_seconds),
             callback=asked.callback,

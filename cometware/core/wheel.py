@@ -9,21 +9,24 @@ Item = TypeVar("Item", bound=Hashable)
 
 
 class Wheel(Generic[Item]):
-    """Items wait in the slot of their tick. An item stands in one slot, which its owner remembers."""
+    """Items wait for their tick. An item waits for one tick at a time, which its owner remembers."""
 
     def __init__(self, slots: int) -> None:
         self._slots: list[set[Item]] = [set() for _ in range(slots)]
         self.tick = 0
 
-    def add(self, item: Item, ticks: int) -> int:
-        """Let an item come up after this many ticks (at least one, at most the wheel's size less one); return its slot."""
-        slot = (self.tick + max(1, min(ticks, len(self._slots) - 1))) % len(self._slots)
-        self._slots[slot].add(item)
-        return slot
+    def add(self, item: Item, tick: int) -> int:
+        """Let an item come up at a tick; if that is past or beyond the wheel, at the nearest one that is not.
 
-    def discard(self, item: Item, slot: int) -> None:
-        """Take an item off its slot."""
-        self._slots[slot].discard(item)
+        Returns the tick at which it will come up.
+        """
+        tick = max(self.tick + 1, min(tick, self.tick + len(self._slots) - 1))
+        self._slots[tick % len(self._slots)].add(item)
+        return tick
+
+    def discard(self, item: Item, tick: int) -> None:
+        """Let an item not come up at the tick that `add` returned."""
+        self._slots[tick % len(self._slots)].discard(item)
 
     def turn(self) -> set[Item]:
         """Go one tick on and return what comes up now."""

@@ -27,17 +27,19 @@ class Record:
 
     `key` names the client's key (None: it had none, and lives as long as its connection); `close` is what its next request
     will be told; `connections` are those of this process, the newest last; `inbox`, `early` and `queued` belong to whoever
-    runs its handlers.
+    runs its handlers, `away_tick` and `is_queued` to whoever watches over its grace.
     """
 
     __slots__ = (
         "accepted",
+        "away_tick",
         "close",
         "connections",
         "data",
         "early",
         "id",
         "inbox",
+        "is_queued",
         "key",
         "queued",
         "rooms",
@@ -64,6 +66,8 @@ class Record:
         self.early: dict[int, Any] | None = None
         self.queued = 0
         self.running = False
+        self.away_tick = 0
+        self.is_queued = False
 
     @property
     def audiences(self) -> tuple[str, ...]:

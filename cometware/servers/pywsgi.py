@@ -71,6 +71,10 @@ class Handler(WebSocketHandler):  # type: ignore[misc]
         with gevent.Timeout(self.head_seconds, _TooSlow):
             return super().read_request(raw_requestline)
 
+    def _connection_upgrade_requested(self) -> bool:
+        """Many proxies say `Connection: upgrade` on every request; only a WebSocket's has no body to be read."""
+        return bool(self.command == "GET" and self.headers.get("Upgrade", "").lower() == "websocket")
+
     # What the middleware finds in the environ
 
     def get_environ(self) -> dict[str, Any]:
@@ -95,9 +99,9 @@ class Handler(WebSocketHandler):  # type: ignore[misc]
 
     def finalize_headers(self) -> None:
         super().finalize_headers()
-        if self.close_connection and self.request_version == "HTTP/1.1":
-            if not any(name.lower() == b"connection" for name, _ in self.response_headers):
-                self.response_headers.append((b"Connection", b"close"))
+        ends = self.close_connection and self.request_version == "HTTP/1.1"
+        if ends and not any(name.lower() == b"connection" for name, _ in self.response_headers):
+            self.response_headers.append((b"Connection", b"close"))
 
     def log_request(self) -> None:
         if not self.taken:

@@ -307,9 +307,10 @@
 
   // Polls differ in how they ask, and in how long they may be held: `pause` milliseconds between short ones.
   function poll(link, jsonp, pause) {
-    var stop, timer, first = 1, asked, name = jsonp && scriptName();
+    var stop, timer, first = 1, asked, loading, name = jsonp && scriptName();
     function next() {
-      var parameters = { transport: 'poll', wait: first || pause ? 0 : link.hold() };
+      loading = jsonp && document.readyState !== 'complete'; // a held script would hold back the page's load event
+      var parameters = { transport: 'poll', wait: first || pause || loading ? 0 : link.hold() };
       asked = now();
       stop = jsonp ? script(link, parameters, answered, name) : ask(link, 'GET', link.url(parameters), null, answered);
     }
@@ -318,7 +319,7 @@
       first = 0;
       link.onopen();
       link.onmessage(answer);
-      if (stop) timer = later(Math.max(retry * 1000 || 0, link.pause || 0, pause ? link.slow || pause : 0), next);
+      if (stop) timer = later(Math.max(retry * 1000 || 0, link.pause || 0, pause ? link.slow || pause : loading ? times.race : 0), next);
       link.pause = 0;
     }
     if (jsonp) link.send = function (text, done) { form(link, text, done); };

@@ -19,6 +19,8 @@ from cometware.transports.poller import READ, WRITE
 if TYPE_CHECKING:
     from cometware.transports.worker import Worker
 
+_BUFFER = memoryview(bytearray(65536))
+"""Where every connection of this thread receives; `recv(65536)` would allocate and trim as much for each small request."""
 _NOTSENT_LOWAT = getattr(socket, "TCP_NOTSENT_LOWAT", 25)
 _FINISH_SECONDS = 3.0
 """How long the peer may take to close its side after we closed ours."""
@@ -29,7 +31,7 @@ _UNSENT_BYTES = 1024 * 1024
 class Connection:
     """A live connection has no position of its own: it stands where the worker's dispatcher stands.
 
-    `slot` is its place in the worker's wheel, `beat_tick` its next heartbeat, `end_tick` when it ends with `end_close`
+    `slot` is the tick for which it stands in the worker's wheel (-1: none), `beat_tick` its next heartbeat, `end_tick` when it ends with `end_close`
     (0: never; None: it is asked to come back through the app's login), `round` the last round in which it was written to.
     """
 
@@ -152,16 +154,16 @@ class Connection:
 
     def on_readable(self) -> None:
         try:
-            data = self.sock.recv(65536)
+            size = self.sock.recv_into(_BUFFER)
         except BlockingIOError:
             return
         except OSError:
             self.lost("reset")
             return
-        if not data:
+        if not size:
             self.lost("left")
         elif not self.finishing:
-            self.received(data)
+            self.received(_BUFFER[:size].tobytes())
 
     def received(self, data: bytes) -> None:
         """Take what the peer sent. A response has no way in: it is dropped."""
@@ -171,7 +173,10 @@ class Connection:
     def due(self, tick: int) -> None:
         """Do what this tick asks for, and come up again when the next thing is due."""
         if self.finishing:
-            self.lost("closed")
+            if tick >= self.beat_tick:
+                self.lost("closed")
+            else:
+                self.worker.put(self, self.beat_tick)
             return
         if self.end_tick and tick >= self.end_tick:
             close, self.end_tick = self.end_close, 0
@@ -245,7 +250,8 @@ class Connection:
         if self.closed:
             return
         self.finishing = True
-        self.worker.put(self, self.worker.tick_after(_FINISH_SECONDS))
+        self.beat_tick = self.worker.tick_after(_FINISH_SECONDS)
+        self.worker.put(self, self.beat_tick)
         if self.unsent is None:
             self.half_close()
 

@@ -54,7 +54,10 @@ class Dispatcher:
         connection.position = None
         connection.live = True
         connection.round = self.round
-        self._everyone.setdefault(connection.shape, set()).add(connection)
+        try:
+            self._everyone[connection.shape].add(connection)
+        except KeyError:
+            self._everyone[connection.shape] = {connection}
         connection.rooms = record.rooms
         for audience in record.rooms:
             self._listen(connection, audience)

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 SCRIPT_TYPE = "text/javascript; charset=utf-8"
 _EARLY_BYTES = 65536
 """Bytes of further requests that are kept while a poll is held."""
-_KEEP_ALIVE_SECONDS = 60.0
+_KEEP_ALIVE_TICKS = 240
 _AFTER = b"after="
 
 GiveBack = Callable[[RawSocket, bytes], None]
@@ -39,7 +39,7 @@ class Plan(NamedTuple):
 
     record: Record
     prefix: bytes
-    wait_seconds: float
+    wait_ticks: int
     keep_alive: bool
     until_tick: int
     callback: str = ""
@@ -52,6 +52,8 @@ class Polls:
         self._plans: dict[bytes, Plan] = {}
         self._enabled = enabled
         self._size = size
+        self._last_text = b""
+        self._last_position: Position | None = None
 
     def learn(self, head: bytes | None, plan: Plan) -> None:
         split = _split(head) if head is not None and self._enabled else None
@@ -69,11 +71,17 @@ class Polls:
         plan = self._plans.get(digest)
         if plan is None:
             return None
-        position = Position.parse(split[1].decode("latin-1"))
+        position = self._position(split[1])
         if position is None or plan.until_tick <= tick or plan.record.state is not State.OPEN:
             del self._plans[digest]
             return None
         return plan, position
+
+    def _position(self, text: bytes) -> Position | None:
+        """Read a position; most polls bring the one that the last poll brought."""
+        if text != self._last_text:
+            self._last_text, self._last_position = text, Position.parse(text.decode("latin-1"))
+        return self._last_position
 
 
 def _split(head: bytes) -> tuple[bytes, bytes] | None:
@@ -142,7 +150,7 @@ class Poll(Connection):
         self.callback = plan.callback
         self.prefix = plan.prefix
         self.keep_alive = plan.keep_alive and self.give_back is not None
-        self.beat_tick = worker.tick_after(plan.wait_seconds)
+        self.beat_tick = worker.wheel.tick + plan.wait_ticks
         self.position = position
         self.record = plan.record
         worker.attach(self)
@@ -159,7 +167,7 @@ class Poll(Connection):
         if not self.keep_alive:
             self.finish()
         elif not self.closed:
-            self.beat_tick = self.worker.tick_after(_KEEP_ALIVE_SECONDS)
+            self.beat_tick = self.worker.wheel.tick + _KEEP_ALIVE_TICKS
             self.schedule()
             if self.early:
                 gevent.get_hub().loop.run_callback(self.read_early)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections import OrderedDict, deque
+from collections import deque
 from collections.abc import Callable, Sequence
 
 import gevent
@@ -50,7 +50,8 @@ class Worker:
         self.polls = Polls(enabled=fast_polls, size=self.limits.max_clients)
         self.inboxes = Inboxes(self)
         self.owing: list[WebSocket] = []
-        self._away: OrderedDict[Record, int] = OrderedDict()
+        self._away: deque[tuple[int, Record]] = deque()
+        self._grace_ticks = ticks(self.limits.grace_seconds, TICK_SECONDS)
         self._event = Event()
         self._ticks = 0
         self._unproven: deque[tuple[float, Connection]] = deque()
@@ -106,9 +107,15 @@ class Worker:
         return self.wheel.tick + ticks(seconds, TICK_SECONDS)
 
     def put(self, connection: Connection, tick: int) -> None:
-        """Let a connection come up at a tick, and only then."""
-        self.unput(connection)
-        connection.slot = self.wheel.add(connection, tick - self.wheel.tick)
+        """Let a connection come up at a tick, or sooner: it then finds that nothing is due, and is put again.
+
+        So that what is always put off (the end of a poll's wait) costs nothing.
+        """
+        if connection.slot < 0:
+            connection.slot = self.wheel.add(connection, tick)
+        elif connection.slot > tick:
+            self.wheel.discard(connection, connection.slot)
+            connection.slot = self.wheel.add(connection, tick)
 
     def unput(self, connection: Connection) -> None:
         if connection.slot >= 0:
@@ -138,7 +145,6 @@ class Worker:
         """Begin to serve a client by this connection, from `connection.position` on."""
         record = connection.record
         assert record is not None
-        self._away.pop(record, None)
         others = record.connections
         record.connections = (*others, connection)
         for other in others:
@@ -155,8 +161,11 @@ class Worker:
         record = connection.record
         if record is None or connection not in record.connections:
             return
-        record.connections = tuple(other for other in record.connections if other is not connection)
-        if record.connections or record.state is not State.OPEN:
+        if len(record.connections) > 1:
+            record.connections = tuple([other for other in record.connections if other is not connection])
+            return
+        record.connections = ()
+        if record.state is not State.OPEN:
             return
         if record.key is None:
             self.ended(record, reason)
@@ -175,16 +184,23 @@ class Worker:
 
     def is_away(self, record: Record) -> None:
         """Begin a client's grace: it has no connection just now."""
-        self._away.pop(record, None)
-        self._away[record] = self.tick_after(self.limits.grace_seconds)
+        record.away_tick = self.wheel.tick + self._grace_ticks
+        if not record.is_queued:
+            record.is_queued = True
+            self._away.append((record.away_tick, record))
 
     def _expire(self) -> None:
-        away = self._away
-        while away:
-            record = next(iter(away))
-            if away[record] > self.wheel.tick:
-                break
-            del away[record]
+        """Look after those whose grace may be over; who has come back, or left again since, is passed over."""
+        away, tick = self._away, self.wheel.tick
+        while away and away[0][0] <= tick:
+            _, record = away.popleft()
+            record.is_queued = False
+            if record.connections:
+                continue
+            if record.away_tick > tick:
+                record.is_queued = True
+                away.append((record.away_tick, record))
+                continue
             if record.state is State.OPEN:
                 self.ended(record, "timeout")
             self.roster.forget(record)
@@ -197,7 +213,6 @@ class Worker:
         record.close = close
         self.inboxes.end(record, reason)
         if close is None or record.key is None:
-            self._away.pop(record, None)
             self.roster.forget(record)
         else:
             self.is_away(record)

@@ -19,8 +19,9 @@ def test_every_item_comes_up_once_at_its_tick(slots: int, items: list[tuple[int,
             came[item] = wheel.tick
 
     for item, (wait, turns) in enumerate(items):
-        wheel.add(item, wait)
+        told = wheel.add(item, wheel.tick + wait)
         due[item] = wheel.tick + max(1, min(wait, slots - 1))
+        assert told == due[item]
         for _ in range(turns):
             turn()
     for _ in range(slots):
@@ -44,7 +45,7 @@ def test_an_item_that_is_added_while_it_comes_up_comes_up_again_later() -> None:
         due = wheel.turn()
         found.append(sorted(due))
         for item in due:
-            wheel.add(item, 2)
+            wheel.add(item, wheel.tick + 2)
     assert found == [["a"], [], ["a"], [], ["a"]]
 
 
