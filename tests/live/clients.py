@@ -60,6 +60,8 @@ class Client:
     """
 
     transport: ClassVar[str]
+    receive_buffer = 0
+    """Bytes that the kernel keeps for us and that we read at once; 0: as many as usual."""
 
     def __init__(
         self,
@@ -151,14 +153,15 @@ class Client:
         """Return the data of the next entries."""
         return [self.receive()["data"] for _ in range(count)]
 
-    def waiting(self) -> list[Shape]:
-        """Return what is here already, without waiting for more."""
-        found = []
-        while True:
-            try:
+    def waiting(self, limit: int) -> list[Shape]:
+        """Return at most so many shapes that are here already, without waiting for more."""
+        found: list[Shape] = []
+        try:
+            while len(found) < limit:
                 found.append(self.receive(0))
-            except (TimeoutError, Ended):
-                return found
+        except (TimeoutError, Ended):
+            pass
+        return found
 
     def send(self, data: Any, *, event: str | None = None, n: int | None = None, reply: bool | None = None) -> None:
         """Send one message; nothing is awaited."""
@@ -204,6 +207,7 @@ class Client:
         """Return this client on another transport, not yet open, at the same place."""
         following = other(self.server, key=self.key, after=self.position, cookie=self.cookie, **query)
         following.greeting = self.greeting
+        following.receive_buffer = self.receive_buffer
         return following
 
     # What transports share
@@ -250,7 +254,7 @@ class Client:
 
     def _read(self, sock: socket.socket) -> None:
         try:
-            data = sock.recv(1 << 18)
+            data = sock.recv(self.receive_buffer or 1 << 18)
         except ConnectionError:
             data = b""
         if sock is self._sock:
@@ -276,7 +280,7 @@ class WebSocket(Client):
         headers = self._handshake.headers if self.cookie is None else self._handshake.headers | {"Cookie": self.cookie}
         self._body = Body()
         self.frames: Frames | None = None
-        self._sock = connect(self.server.port)
+        self._sock = connect(self.server.port, receive_buffer=self.receive_buffer)
         self._sock.sendall(request("GET", self.target(), headers))
 
     def received(self, data: bytes) -> None:
@@ -320,7 +324,7 @@ class _Response(Client):
     accept: ClassVar[str]
 
     def begin(self) -> None:
-        self._sock = connect(self.server.port)
+        self._sock = connect(self.server.port, receive_buffer=self.receive_buffer)
         self._ask()
 
     def _ask(self) -> None:
@@ -408,7 +412,7 @@ class LongPoll(_Response):
         if not self._asking:
             if self._body.head is not None and self._body.head.headers.get("connection", "").lower() == "close":
                 self.drop_socket()
-                self._sock = connect(self.server.port)
+                self._sock = connect(self.server.port, receive_buffer=self.receive_buffer)
             self._asking = True
             self._ask()
 
