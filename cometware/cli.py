@@ -49,16 +49,12 @@ def _load(application: str) -> Any:
     except ModuleNotFoundError as error:
         if error.name is None or not (module_name + ".").startswith(error.name + "."):
             raise
-        raise click.BadParameter(
-            f"there is no module {error.name!r} below {os.getcwd()}", param_hint="MODULE:APP"
-        ) from None
+        raise click.BadParameter(f"there is no module {error.name!r} below {os.getcwd()}", param_hint="MODULE:APP") from None
     app: Any = module
     for part in (name or "app").split("."):
         app = getattr(app, part, None)
         if app is None:
             raise click.BadParameter(f"module {module_name!r} has no {name or 'app'!r}", param_hint="MODULE:APP")
     if not callable(app):
-        raise click.BadParameter(
-            f"{application!r} is no WSGI application: it cannot be called", param_hint="MODULE:APP"
-        )
+        raise click.BadParameter(f"{application!r} is no WSGI application: it cannot be called", param_hint="MODULE:APP")
     return app

@@ -24,9 +24,7 @@ class Client:
 
     __slots__ = ("_channel", "_record", "_stored", "data", "dialect", "environ", "transport")
 
-    def __init__(
-        self, channel: Channel, record: Record, transport: str, dialect: str, environ: Environ | None = None
-    ) -> None:
+    def __init__(self, channel: Channel, record: Record, transport: str, dialect: str, environ: Environ | None = None) -> None:
         self._channel = channel
         self._record = record
         self._stored = record.data

@@ -6,6 +6,7 @@ import dataclasses
 import json
 import os
 import secrets
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeAlias
 from urllib.parse import urlencode
@@ -68,6 +69,22 @@ class Endpoint:
         if self._worker is None or self._worker.process != os.getpid():
             self._worker = Worker(self.channel)
         return self._worker
+
+    def drain(self, window_seconds: float) -> None:
+        """Ask the clients of this process to come back."""
+        if self._worker is not None:
+            self._worker.drain(window_seconds)
+
+    def status(self) -> dict[str, Any]:
+        """Tell who is here and how, as JSON can hold it."""
+        presence = [dataclasses.asdict(client) for client in self.channel.presence()]
+        return {
+            "name": self.channel.name,
+            "log": self.channel.url.partition("@")[2] or self.channel.url,
+            "position": str(self.channel.position),
+            "connections": Counter(client["transport"] or "none" for client in presence),
+            "clients": presence,
+        }
 
     def serve(self, environ: Environ, start_response: StartResponse, cors: Headers) -> Iterable[bytes]:
         """Answer a request whose origin was found good."""

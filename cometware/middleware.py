@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hmac
 import logging
 from collections.abc import Collection, Iterable, Sequence
 from typing import Any
@@ -13,7 +14,7 @@ from cometware.channel import Channel
 from cometware.client import Environ
 from cometware.core.origin import Verdict, check_allowed_origins, judge
 from cometware.core.text import shown
-from cometware.endpoint import Endpoint, Headers, StartResponse, User, error_response, scripted
+from cometware.endpoint import Endpoint, Headers, StartResponse, User, error_response, json_response, scripted
 
 logger = logging.getLogger("cometware")
 
@@ -24,7 +25,8 @@ class Cometware:
     `user` tells who is logged in: a function of the request's environ that returns a name or None, like
     `cometware.flask.user(app, "user")`. `allowed_origins` are pages of other origins that may use the channel with their
     visitors' cookies, like `["https://shop.example"]`; `"*"` lets everybody in, without cookies. `subprotocols` are those
-    that a plain WebSocket may choose from.
+    that a plain WebSocket may choose from. `status_token` switches `<path>/status` on, which tells who is here and how
+    to requests with `Authorization: Bearer <token>`.
 
     >>> def app(environ, start_response):
     ...     start_response("200 OK", [("Content-Type", "text/plain")])
@@ -44,6 +46,7 @@ class Cometware:
         *,
         allowed_origins: Collection[str] = (),
         subprotocols: Sequence[str] = (),
+        status_token: str | None = None,
     ) -> None:
         if not path.startswith("/") or path.endswith("/"):
             raise ValueError(f"Cometware(path={path!r}): expected a path like '/comet'")
@@ -51,6 +54,7 @@ class Cometware:
         self.channel = channel
         self.path = path
         self._allowed_origins = check_allowed_origins(allowed_origins)
+        self._status_token = status_token
         self._endpoint = Endpoint(channel, user, subprotocols)
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
@@ -58,6 +62,8 @@ class Cometware:
         if not path.startswith(self.path) or path[len(self.path) : len(self.path) + 1] not in ("", "/"):
             result: Iterable[bytes] = self.app(environ, start_response)
             return result
+        if path == self.path + "/status" and self._status_token:
+            return self._status(environ)(environ, start_response)
         if path not in (self.path, self.path + "/"):
             asset = assets.serve(environ, start_response, path[len(self.path) + 1 :])
             if asset is not None:
@@ -65,6 +71,17 @@ class Cometware:
             message = f"nothing is at {shown(path)}; the channel is at {self.path}"
             return error_response(404, "path", message)(environ, start_response)
         return self._channel(environ, start_response)
+
+    def drain(self, window_seconds: float) -> None:
+        """Ask every client to come back, spread over a window of seconds: this process is about to end."""
+        self._endpoint.drain(window_seconds)
+
+    def _status(self, environ: Environ) -> Response:
+        """Tell who is here, to whoever shows the token."""
+        expected = f"Bearer {self._status_token}"
+        if not hmac.compare_digest(environ.get("HTTP_AUTHORIZATION", "").encode(), expected.encode()):
+            return error_response(401, "token", "expected Authorization: Bearer <the token of Cometware(status_token=…)>")
+        return json_response(200, self._endpoint.status())
 
     def _channel(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         host = environ.get("HTTP_HOST") or environ.get("SERVER_NAME", "")

@@ -12,6 +12,10 @@ from gevent.pywsgi import WSGIServer
 from cometware.middleware import Cometware
 from cometware.servers.pywsgi import Handler
 
+DRAIN_SECONDS = 3.0
+"""Clients of a server that stops come back spread over this window."""
+_FLUSH_SECONDS = 0.3
+
 
 def run(app: Any, name: str, host: str, port: int, *, access_log: bool) -> None:
     """Listen, say so in one line, and serve until SIGTERM or SIGINT."""
@@ -26,12 +30,22 @@ def run(app: Any, name: str, host: str, port: int, *, access_log: bool) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         gevent.signal_handler(number, stopped.set)
     stopped.wait()
+    server.close()
+    channel = _channel_of(app)
+    if channel is not None:
+        channel.drain(DRAIN_SECONDS)
+        gevent.sleep(_FLUSH_SECONDS)
     server.stop(timeout=1)
+
+
+def _channel_of(app: Any) -> Cometware | None:
+    """Find the channel of an application: itself, or what wraps its `wsgi_app`."""
+    return next((part for part in (app, getattr(app, "wsgi_app", None)) if isinstance(part, Cometware)), None)
 
 
 def _transports(app: Any) -> str:
     """Tell which transports are on."""
-    channel = next((part for part in (app, getattr(app, "wsgi_app", None)) if isinstance(part, Cometware)), None)
+    channel = _channel_of(app)
     transports = ", ".join(Handler.transports)
     if channel is None:
         return f"{transports} (no Cometware found in {type(app).__name__}: wrap its wsgi_app, or serve the wrapper)"

@@ -128,9 +128,7 @@ def _dumps(data: Data) -> str:
     text = _compact(data)
     try:
         text.encode()
-    except (
-        UnicodeEncodeError
-    ):  # half of a surrogate pair, which JavaScript strings may hold: UTF-8 cannot, an escape can
+    except UnicodeEncodeError:  # half of a surrogate pair, which JavaScript strings may hold: UTF-8 cannot, an escape can
         return _ascii(data)
     return text
 

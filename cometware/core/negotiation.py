@@ -136,9 +136,7 @@ def _transport(facts: Facts, query: Mapping[str, str], v1: bool) -> tuple[Transp
         raise NotNegotiable(400, "transport", f"transport={name[:40]!r}: expected sse, stream or poll")
     if "callback" in query:
         if not is_callback(query["callback"]):
-            raise NotNegotiable(
-                400, "callback", "callback: expected the name of a function, of A–Z a–z 0–9 _ $, up to 64"
-            )
+            raise NotNegotiable(400, "callback", "callback: expected the name of a function, of A–Z a–z 0–9 _ $, up to 64")
         if name not in (None, "poll"):
             raise NotNegotiable(400, "callback", f"callback: a script can only poll, got transport={name}")
         return Transport.POLL, True

@@ -32,8 +32,9 @@ def judge(
 
     `Sec-Fetch-Site: same-origin` is the browser's own word. Else the host of `Origin` must be that of `Host`; ports count
     only when both tell theirs, schemes never: proxies change them. A request without any of the three that carries
-    cookies is judged by its `Referer`; one that tells nothing does not come from a foreign page in a browser. A script tag's request (JSONP) may: no preflight
-    holds it back, so where nothing proves the page, its cookies do not count.
+    cookies is judged by its `Referer`; one that tells nothing does not come from a foreign page in a browser.
+    A script tag's request (JSONP) may: no preflight holds it back, so where nothing proves the page, its cookies do not
+    count.
     """
     if fetch_site in ("same-origin", "none"):
         return Verdict(True)

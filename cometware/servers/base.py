@@ -24,10 +24,13 @@ class Server(Protocol):
 
     name: str
     transports: tuple[str, ...]
-    can_park: bool
-    """Can a connection be taken from it?"""
     raw_head: bytes | None
     """The request as it came, where that is known."""
+
+    @property
+    def can_park(self) -> bool:
+        """Can a connection be taken from it?"""
+        ...
 
     def take(self, environ: dict[str, Any]) -> Taken:
         """Take the connection of this request. Duty of the caller: return an empty body without `start_response`."""
@@ -39,8 +42,11 @@ class Unknown(Server):
 
     name = "unknown"
     transports = ("poll",)
-    can_park = False
     raw_head = None
+
+    @property
+    def can_park(self) -> bool:
+        return False
 
     def take(self, environ: dict[str, Any]) -> Taken:
         raise NotImplementedError("this server's connections cannot be taken")

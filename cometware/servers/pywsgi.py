@@ -33,7 +33,6 @@ class Handler(WebSocketHandler):  # type: ignore[misc]
 
     name = "pywsgi"
     transports = ("websocket", "sse", "stream", "poll")
-    can_park = True
 
     head_seconds = 20.0
     keep_alive_seconds = 75.0
@@ -46,6 +45,11 @@ class Handler(WebSocketHandler):  # type: ignore[misc]
         super().__init__(sock, address, server, rfile)
         if sock.family != socket.AF_UNIX:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+    @property
+    def can_park(self) -> bool:
+        """A TLS connection's socket cannot be detached from its wrapper: end TLS at a proxy to have all transports."""
+        return not hasattr(type(self.socket), "getpeercert")
 
     # A request's head may not take for ever
 

@@ -310,7 +310,7 @@
     var stop, timer, first = 1, asked, loading, name = jsonp && scriptName();
     function next() {
       loading = jsonp && document.readyState !== 'complete'; // a held script would hold back the page's load event
-      var parameters = { transport: 'poll', wait: first || pause || loading ? 0 : link.hold() };
+      var parameters = { transport: 'poll', accepted: first, wait: first || pause || loading ? 0 : link.hold() };
       asked = now();
       stop = jsonp ? script(link, parameters, answered, name) : ask(link, 'GET', link.url(parameters), null, answered);
     }
@@ -358,6 +358,7 @@
   // The ladder: of each rung the first kind that the browser has.
   var RUNGS = [['websocket'], ['stream', 'xhr', 'eventsource'], ['poll', 'jsonp', 'short']];
 
+  var JOINING = 'joining', LEADER = 'leader', FOLLOWER = 'follower', ALONE = 'alone';
   var RESERVED = ['open', 'close', 'error', 'reset', 'transport', 'ping', 'reconnect'];
 
   // Milliseconds; `rotate` and `keptSize` are characters, `kept` messages.
@@ -380,6 +381,7 @@
     banned: 600000, // WebSockets that die at once are not tried for so long
     kept: 1000, // what may wait while we are away
     keptSize: 4194304,
+    recent: 200, // entries that a leading tab keeps for those that come
     rotate: 262144
   };
 
@@ -394,7 +396,8 @@
     var local = /^(localhost|127\.|\[::1)/.test(location.hostname);
     var key = options.key || random(24);
     var credentials = options.credentials !== false;
-    var kept = 'cometware ' + base; // the name of what we remember
+    var kept = 'cometware ' + base; // the name of what we remember, and of the group of our tabs
+    var canShare = options.shared !== false && window.BroadcastChannel && navigator.locks;
     var listeners = {};
 
     // Where we are in the log: `position` is where to read on; of `epoch`, offsets up to `floor` were given to the page.
@@ -406,6 +409,8 @@
     var serving = null, racing = [], isOpen = 0, ended = 0, away = 0, everOpen = 0;
     var round = 0, retryTimer = 0, retryAfter = 0, why = 'start';
     var preferred = '', worked = {}, plain = 0, deaths = 0, banned = 0, stalls = 0, upgrades = 0, upgradeTimer = 0;
+    // Who counts our messages: our key, or the tab that leads. What only a leader knows of its followers: see "One connection".
+    var counter = '', tab = random(12), role = '', group, sharedKey, release, waiting, busy = 0, taken = {}, done = {}, recent = [];
     var rtt = 0, heartbeat = 20, limit = 1048576, hold = 20, beat = now(), hiddenSince = 0, watching;
 
     self.transport = self.client = null;
@@ -462,11 +467,13 @@
     function begin(names, index) {
       var name = names[index], patience = name === 'websocket' ? Math.max(times.race, 2 * rtt) : silence();
       if (!name) return settle();
+      if (!role && canShare && (name !== 'websocket' || options.shared)) return join(function () { begin(names, index); });
       function next() {
         if (!begun && !serving && !ended && names[index + 1]) begin(names, index + 1);
         begun = 1;
       }
-      var begun = 0, link = open(name, index, { next: next });
+      if (serving || ended || away) return;
+      var begun = 0, link = open(role === FOLLOWER && (name !== 'websocket' || options.shared) ? 'shared' : name, index, { next: next });
       link.patience = later(patience, next);
     }
 
@@ -475,6 +482,7 @@
     function open(name, rank, flags) {
       var link = { name: name, rank: rank, key: key, cross: cross, credentials: credentials, plain: plain, sent: 0, began: now(), seen: now() };
       for (var flag in flags) link[flag] = flags[flag];
+      link.who = name === 'shared' ? name : key;
       link.url = function (parameters, keyed) {
         link.before = acked;
         link.after = position;
@@ -499,7 +507,7 @@
       link.onclose = function (status, text, retry, code, held) { failed(link, status, text, retry, code, held); };
       link.giveUp = later(name === 'jsonp' ? times.script : times.giveUp, function () { lost(link, 'silent'); });
       racing.push(link);
-      try { transports[name](link); } catch (error) { later(0, function () { lost(link, String(error)); }); }
+      try { (transports[name] || follow)(link); } catch (error) { later(0, function () { lost(link, String(error)); }); }
       return link;
     }
 
@@ -539,16 +547,18 @@
         if (stopPost) stopPost();
         posting = 0;
         if (soon) round = 0;
+        tell({ down: reason });
         change(null, reason);
       } else if (link.background) upgradeLater();
       else if (link.hop && serving) serving.hopTimer = later(1000, function () { hop(link.hop, link.name, link.rank); });
+      if (link.name === 'shared' && reason === 'silent') leaveGroup(ALONE); // the tab that leads does not answer
       if (link.next) link.next();
       settle(soon);
     }
 
     // Nobody serves us and nobody is about to: begin again after a pause of random length.
     function settle(soon) {
-      if (serving || racing.length || ended || away || retryTimer) return;
+      if (serving || racing.length || ended || away || retryTimer || role === JOINING) return;
       if (++round === 3) forget();
       var most = Math.min(times.retryMost, times.retry * Math.pow(2, round - 1));
       retryTimer = later(soon ? 1 : Math.max(retryAfter, Math.random() * most), connect);
@@ -588,11 +598,11 @@
       clearTimeout(link.giveUp);
       if (old) drop(old);
       each(racing.slice(), function (other) { if (!other.duplex || link.duplex) drop(other); });
-      preferred = link.name;
+      if (link.name !== 'shared') preferred = link.name;
       worked[link.name] = 1;
       link.useful = later(times.useful, function () {
         round = 0;
-        memory(kept, { name: link.name, until: now() + times.remember });
+        if (link.name !== 'shared') memory(kept, { name: link.name, until: now() + times.remember });
       });
       if (isStream(link)) prove(link);
       change(link.name, link.hop || (old ? 'upgrade' : why));
@@ -601,6 +611,7 @@
         fire('open', { transport: link.name, recovered: recovered !== false, client: self.client });
       }
       upgradeLater();
+      greetFollowers();
       if (!link.over) flush();
     }
 
@@ -633,8 +644,8 @@
     // Receiving
 
     function hear(link, shape) {
-      var key;
       if (shape.open) greet(link, shape.open);
+      else if (shape.down) lost(link, shape.down, 1);
       else if (shape.close) {
         if (shape.close.code >= 4000 && shape.close.code < 4400) lost(link, shape.close.reason || 'closed ' + shape.close.code);
         else finish(shape.close.code, shape.close.reason);
@@ -648,13 +659,16 @@
         win(link);
         if (link !== serving) return;
         if (shape.reset) reset(shape.reset);
-        else if (shape.accepted >= 0) acknowledge(shape.accepted);
+        else if (shape.accepted >= 0) count(link, shape.accepted);
         else if (shape.ping) move(shape.ping);
-        else if (shape.id && move(shape.id)) {
+        else if (!shape.id || move(shape.id)) {
           link.useless = round = 0;
-          if (shape.reply) answered(shape);
-          else fire(shape.event, decode(shape.data), shape.id);
+          if (shape.reply) return answered(shape);
+          if (role === LEADER && recent.push(shape) > times.recent) recent.shift();
+          tell(shape);
+          fire(shape.event, decode(shape.data), shape.id);
         }
+        if (shape.ping || shape.reset) tell(shape);
       }
     }
 
@@ -690,16 +704,28 @@
       heartbeat = info.heartbeat;
       limit = info.limits.max_message_bytes;
       if (info.recovered === false || !position) start(info.position);
-      if (info.accepted < link.before) renumber(info.accepted);
-      else acknowledge(info.accepted);
+      link.info = info;
+      count(link, info.accepted);
       win(link, info.recovered);
+    }
+
+    function count(link, n) { // how much of ours was accepted, says whoever counts
+      if (counter !== link.who) {
+        counter = link.who;
+        for (var i = queue.length; i--;) {
+          if (queue[i].as <= n) replies[queue[i].as] = queue.splice(i, 1)[0].done; // the tab that led had it accepted
+        }
+        renumber(n);
+      } else if (n < link.before) renumber(n);
+      else acknowledge(n);
+      flush();
     }
 
     function reset(info) {
       var lost = replies;
       replies = {};
       if (info.position) start(info.position);
-      for (var n in lost) lost[n].call(self, { code: 'reset', message: info.reason });
+      for (var n in lost) if (lost[n]) lost[n].call(self, { code: 'reset', message: info.reason });
       fire('reset', info);
     }
 
@@ -707,7 +733,7 @@
       acknowledge(shape.reply);
       var done = replies[shape.reply], error = shape.error;
       delete replies[shape.reply];
-      if (done) done.call(self, error || null, decode(shape.data));
+      if (done) done.call(self, error || null, decode(shape.data), shape);
       else if (error) fire('error', error);
     }
 
@@ -760,13 +786,14 @@
 
     function flush() {
       var link = serving, text;
-      if (!link || !queue.length) return;
+      if (!link || !queue.length || counter !== link.who) return;
       if (!link.duplex) return post(link);
       while (link === serving && link.sent < queue.length) {
         text = written(queue[link.sent], acked + link.sent + 1);
         if (size(text) > limit) giveBack(link.sent, 'size', 'a message may have ' + limit + ' bytes');
         else {
-          link.send(text);
+          leads(link.sent);
+          link.send(text, queue[link.sent]);
           link.sent++;
         }
       }
@@ -779,6 +806,7 @@
         text = written(queue[texts.length], acked + texts.length + 1);
         total += size(text) + 1;
         if (total + 1 > limit) break;
+        leads(texts.length);
         texts.push(text);
       }
       count = texts.length;
@@ -787,10 +815,12 @@
         return flush();
       }
       posting = now();
+      tell({ busy: 1 });
       stopPost = link.send('[' + texts.join() + ']', function (status, text, retry) {
         var shape = parse(text) || {}, error = shape.error || {}, wait = 0;
         posting = 0;
         stopPost = null;
+        tell({ busy: 0 });
         if (ended || of !== era) return flush();
         if (status === 200 && shape.accepted >= 0) acknowledge(shape.accepted);
         else if (error.code === 'number') {
@@ -808,13 +838,14 @@
     }
 
     function acknowledge(n) {
-      var done = queue.splice(0, Math.max(0, n - acked));
-      each(done, function (item) {
+      var items = queue.splice(0, Math.max(0, n - acked));
+      each(items, function (item) {
         acked++;
         queuedSize -= item.data.length;
         if (item.done) replies[acked] = item.done;
+        if (item.relay) tell({ accepted: done[item.relay[0]] = item.relay[1] }, item.relay[0]);
       });
-      if (done.length && serving) serving.sent = Math.max(0, serving.sent - done.length);
+      if (items.length && serving) serving.sent = Math.max(0, serving.sent - items.length);
       acked = Math.max(acked, n);
     }
 
@@ -842,10 +873,12 @@
       if (ended) return;
       ended = 1;
       clearInterval(watching);
+      tell({ close: { code: code, reason: reason } });
       stop();
+      leaveGroup();
       change(null, reason);
       each(queue.splice(0), function (item) { if (item.done) item.done.call(self, { code: 'closed', message: reason }); });
-      for (var n in replies) replies[n].call(self, { code: 'closed', message: reason });
+      for (var n in replies) if (replies[n]) replies[n].call(self, { code: 'closed', message: reason });
       replies = {};
       fire('close', { code: code, reason: reason || '' });
     }
@@ -853,7 +886,8 @@
     function goodbye() { // so that nobody has to wait whether we come back
       var text = queue.length ? '[' + written(queue[0], acked + 1) + ']' : '{"close":{}}';
       if (!everOpen) return;
-      if (serving && serving.duplex && !queue.length) serving.send(text);
+      if (serving && serving.name === 'websocket' && !queue.length) serving.send(text);
+      else if (role) return; // other tabs may go on with this client
       else if (navigator.sendBeacon) navigator.sendBeacon(base + query({ v: 1, key: key }), text);
       else if (serving && serving.send) serving.send(text, function () {});
     }
@@ -861,6 +895,7 @@
     self.close = function () {
       if (ended) return;
       goodbye();
+      leaveGroup();
       finish(1000, '');
     };
 
@@ -870,12 +905,120 @@
       options.transports = name ? [name] : undefined;
       names = ladder();
       if (!names.length) throw new Error('cometware: this browser has no ' + name);
+      if (role === FOLLOWER) leaveGroup(ALONE);
       each(racing.slice(), drop);
       if (serving) serving.hopping = 0;
       if (serving) hop('by hand', names[0], 0);
       else connect();
       return self;
     };
+
+    // One connection for all tabs: the tab that holds the lock leads and is a little server to the others. A leader that is
+    // gone is followed by the next in the lock's queue, with the same key; so it is the same client to the server.
+
+    function join(then) {
+      role = JOINING;
+      group = new BroadcastChannel(kept);
+      group.onmessage = function (event) {
+        var data = event.data;
+        if (role === LEADER) heardFollower(data);
+        else if (role === FOLLOWER && data.shape && (!data.to || data.to === tab)) heardLeader(data);
+      };
+      navigator.locks.request(kept, { ifAvailable: true }, function (lock) {
+        if (ended || away) return;
+        role = lock ? LEADER : FOLLOWER;
+        then();
+        if (lock) return held();
+        waiting = new AbortController();
+        navigator.locks.request(kept, { signal: waiting.signal }, function () {
+          if (role !== FOLLOWER) return;
+          later(busy ? 1000 : 0, succeed); // what the last leader sent may still be on its way
+          return held();
+        }).then(null, function () {});
+      }).then(null, function () {
+        role = ALONE;
+        then();
+      });
+    }
+
+    function held() { return new Promise(function (resolve) { release = resolve; }); }
+
+    function leaveGroup(next) {
+      if (release) release();
+      if (waiting) waiting.abort();
+      if (group) group.close();
+      group = release = waiting = null;
+      role = next || '';
+    }
+
+    function succeed() {
+      if (role !== FOLLOWER) return;
+      role = LEADER;
+      key = sharedKey || key;
+      each(racing.slice(), drop);
+      if (serving) lost(serving, 'leader left', 1);
+      else settle(1);
+    }
+
+    function tell(shape, to) { // as a leader
+      if (role === LEADER) group.postMessage({ shape: shape, to: to, key: key });
+    }
+
+    function leads(index) { // tell whose message this is that it is being sent, and under which number
+      var item = queue[index];
+      if (item.relay) tell({ as: [item.relay[1], acked + index + 1] }, item.relay[0]);
+    }
+
+    function greetFollowers(to, after) {
+      var info = serving && serving.won && { client: self.client, position: position, heartbeat: heartbeat, recovered: true, limits: { max_message_bytes: limit } };
+      if (!info) return tell({ wait: 1 }, to);
+      if (!to) return tell({ led: 1 });
+      info.accepted = done[to] || 0;
+      tell({ open: info }, to);
+      if (!after || after === position) return;
+      var first = recent[0] && part(recent[0].id), here = part(after);
+      if (first && first.epoch === here.epoch && first.offset <= here.offset + 1) each(recent, function (shape) { tell(shape, to); });
+      else tell({ reset: { reason: 'shared', position: position } }, to);
+    }
+
+    function heardFollower(data) {
+      var say = data.say;
+      if (data.hello) greetFollowers(data.from, data.after);
+      if (!say || say.n <= taken[data.from]) return;
+      taken[data.from] = say.n;
+      queue.push({ event: say.event, data: say.data, relay: [data.from, say.n], as: say.as, done: say.reply && function (error, reply, shape) {
+        tell({ id: shape && shape.id, reply: say.n, error: error || undefined, data: shape && shape.data }, data.from);
+      } });
+      queuedSize += say.data.length;
+      flush();
+    }
+
+    function heardLeader(data) {
+      var link = serving || racing[0], shape = data.shape, item = shape.as && queue[shape.as[0] - acked - 1];
+      sharedKey = data.key;
+      if (shape.busy >= 0) busy = shape.busy;
+      else if (shape.as) {
+        if (item) item.as = shape.as[1];
+      } else if (!link || link.name !== 'shared') return;
+      else if (shape.wait) each([link.giveUp, link.patience], clearTimeout);
+      else if (!shape.led) link.onmessage([shape]);
+      else if (!link.won) link.hello();
+    }
+
+    function follow(link) {
+      link.duplex = 1;
+      link.hello = function () {
+        link.before = acked;
+        link.after = position;
+        group.postMessage({ from: tab, hello: 1, after: position });
+      };
+      link.send = function (text, item) {
+        if (!item) return link.hello(); // it only wants to hear something
+        group.postMessage({ from: tab, say: { n: acked + link.sent + 1, event: item.event, data: item.data, reply: !!item.done, as: item.as } });
+      };
+      link.close = function () {};
+      link.hello();
+    }
 
     // The life-cycle of a page: clocks are trusted, timers are not
 
@@ -902,7 +1045,7 @@
         posting = 0;
         flush();
       }
-      if (hiddenSince && time - hiddenSince > times.hidden && serving && !serving.duplex && !serving.slow) slowDown();
+      if (hiddenSince && time - hiddenSince > times.hidden && serving && !serving.duplex && !serving.slow && role !== LEADER) slowDown();
     }
 
     function slowDown() { // give the stream back, poll now and then
@@ -923,6 +1066,7 @@
       if (!event || !event.persisted) goodbye();
       away = 1;
       stop();
+      leaveGroup();
     }
 
     function comeBack() {

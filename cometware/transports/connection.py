@@ -31,8 +31,9 @@ _UNSENT_BYTES = 1024 * 1024
 class Connection:
     """A live connection has no position of its own: it stands where the worker's dispatcher stands.
 
-    `slot` is the tick for which it stands in the worker's wheel (-1: none), `beat_tick` its next heartbeat, `end_tick` when it ends with `end_close`
-    (0: never; None: it is asked to come back through the app's login), `round` the last round in which it was written to.
+    `slot` is the tick for which it stands in the worker's wheel (-1: none), `beat_tick` its next heartbeat, `end_tick` when
+    it ends with `end_close` (0: never; None: it is asked to come back through the app's login), `round` the last round in
+    which it was written to, `rooms` those under which the dispatcher has it.
     """
 
     transport: ClassVar[str] = ""

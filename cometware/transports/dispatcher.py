@@ -168,9 +168,7 @@ class Dispatcher:
     def _snapshot(self, entries: Sequence[Entry]) -> list[tuple[tuple[Shape, Sequence[Entry]], list[Connection]]]:
         """Group the connections by what of these entries they hear."""
         if all(entry.message.to == _EVERYBODY_ONLY and entry.message.but is None for entry in entries):
-            return [
-                ((shape, entries), list(connections)) for shape, connections in self._everyone.items() if connections
-            ]
+            return [((shape, entries), list(connections)) for shape, connections in self._everyone.items() if connections]
         owed: dict[Connection, list[int]] = {}
         for index, entry in enumerate(entries):
             but = entry.message.but
@@ -183,8 +181,7 @@ class Dispatcher:
         for connection, indexes in owed.items():
             groups.setdefault((connection.shape, tuple(indexes)), []).append(connection)
         return [
-            ((shape, [entries[index] for index in indexes]), connections)
-            for (shape, indexes), connections in groups.items()
+            ((shape, [entries[index] for index in indexes]), connections) for (shape, indexes), connections in groups.items()
         ]
 
     def _listeners(self, to: Iterable[str]) -> Iterator[Connection]:

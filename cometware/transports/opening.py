@@ -126,9 +126,7 @@ def history(worker: Worker, asked: Asked, admission: Admission) -> list[Entry]:
     return [entry for entry in entries if entry.position.offset <= until and entry.message.but != admission.record.id]
 
 
-def preface(
-    worker: Worker, asked: Asked, admission: Admission, shape: Shape, server: dict[str, Any], *, greet: bool
-) -> bytes:
+def preface(worker: Worker, asked: Asked, admission: Admission, shape: Shape, server: dict[str, Any], *, greet: bool) -> bytes:
     """Write what a connection is told first: greeting, reset, history; or why it is not served."""
     dialect = shape.dialect
     if admission.close is not None:

@@ -11,9 +11,7 @@ from gevent import monkey
 
 from cometware.transports.report import report
 
-_epoll: Callable[[], Any] = (
-    monkey.get_original("select", "epoll") if monkey.is_module_patched("select") else select.epoll
-)
+_epoll: Callable[[], Any] = monkey.get_original("select", "epoll") if monkey.is_module_patched("select") else select.epoll
 
 READ = select.EPOLLIN | select.EPOLLRDHUP
 WRITE = select.EPOLLOUT

@@ -1,0 +1,50 @@
+# make run: the example on http://127.0.0.1:8000 · make test: everything the tests need, and the tests
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+TESTS ?= tests
+
+.PHONY: run test test-all check lint types system system-all client bench clean
+
+$(READY): setup.cfg pyproject.toml
+	$(PYTHON) -m venv $(VENV) || (apt-get install -y -q python3-venv && $(PYTHON) -m venv $(VENV))
+	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[test,examples]'
+	touch $(READY)
+
+run: $(READY)
+	cd examples/flask_app && ../../$(BIN)/cometware serve app:app --bind 127.0.0.1:8000
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(READY)
+	$(BIN)/mypy
+
+# What a commit should pass: quick, needs no browser and no proxy
+check: lint types
+	$(BIN)/pytest -q -m "not full" $(TESTS) --ignore=tests/browser --ignore=tests/proxies
+
+system:
+	bash .ci/install-system
+
+system-all:
+	bash .ci/install-system --full
+
+test: system $(READY) lint types
+	$(BIN)/pytest -m "not full" $(TESTS)
+
+test-all: system-all $(READY) lint types
+	$(BIN)/pytest $(TESTS)
+
+# The minified browser client, from cometware/static/cometware.js
+client: system
+	bash .ci/build-client
+
+bench: $(READY)
+	$(BIN)/python -m benchmarks
+
+clean:
+	rm -rf $(VENV) .tools build *.egg-info
