@@ -1,0 +1,176 @@
+"""Many native clients in one loop, that hear numbers and check that each follows the last. They count bytes, not shapes."""
+
+from __future__ import annotations
+
+import re
+import selectors
+import socket
+import time
+from collections.abc import Callable, Iterable
+
+from tests.live.clients import new_key
+from tests.live.http import Handshake, connect, drop, request
+from tests.live.server import Server
+
+KINDS = ("websocket", "sse", "stream", "poll")
+
+_ENTRY = re.compile(rb'"id":"\w+-(\d+)","event":"message","data":\[?(\d+)(?:,"x*"\])?\}')
+_GREETING = re.compile(rb'"position":"(\w+)-(\d+)"')
+_RESET = re.compile(rb'"reset":\{"reason":"(\w+)","position":"(\w+)-(\d+)"')
+_LENGTH = re.compile(rb"Content-Length: (\d+)", re.IGNORECASE)
+
+
+class Member:
+    """One client, of any transport. `offset` and `number` are those of the last entry; `resets` the reasons told."""
+
+    def __init__(self, crowd: Crowd, kind: str, *, receive_buffer: int = 0) -> None:
+        self.crowd = crowd
+        self.kind = kind
+        self.key = new_key()
+        self.receive_buffer = receive_buffer
+        self.epoch = ""
+        self.offset = 0
+        self.number: int | None = None
+        self.heard = 0
+        self.resets: list[str] = []
+        self.connections = 0
+        self.sock: socket.socket | None = None
+
+    def connect(self) -> None:
+        """Come, or come back to where we were."""
+        self.sock = connect(self.crowd.server.port, receive_buffer=self.receive_buffer)
+        self._rest = b""
+        self._body_bytes: int | None = None
+        self._open = False
+        self.connections += 1
+        self._ask()
+        self.sock.setblocking(False)
+        self.crowd.watch(self)
+
+    def drop(self, *, reset: bool = False) -> None:
+        if self.sock is not None:
+            self.crowd.ignore(self)
+            drop(self.sock, reset=reset)
+            self.sock = None
+
+    def _ask(self) -> None:
+        assert self.sock is not None
+        after = f"?after={self.epoch}-{self.offset}" if self.epoch else ""
+        headers = {"Comet-Key": self.key}
+        if self.kind == "websocket":
+            headers = Handshake(["cometware.v1", f"key.{self.key}"]).headers
+        elif self.kind == "sse":
+            headers["Accept"] = "text/event-stream"
+            after = after + "&v=1" if after else "?v=1"
+        elif self.kind == "stream":
+            headers["Accept"] = "application/x-ndjson"
+        self.sock.sendall(request("GET", f"/comet{after}", headers))
+
+    def on_readable(self) -> None:
+        assert self.sock is not None
+        try:
+            data = self.sock.recv(1 << 18)
+        except BlockingIOError:
+            return
+        assert data, f"the server ended {self}"
+        data = self._rest + data
+        if not self._open:
+            head, end, data = data.partition(b"\r\n\r\n")
+            if not end:
+                self._rest = head
+                return
+            assert head.startswith(b"HTTP/1.1 101 " if self.kind == "websocket" else b"HTTP/1.1 200 "), head
+            self._open = True
+            if self.kind == "poll":
+                length = _LENGTH.search(head)
+                assert length is not None, head
+                self._body_bytes = int(length[1])
+        if self._body_bytes is not None and len(data) < self._body_bytes:
+            self._rest = data
+            return
+        self._rest = self._hear(data)
+        if self._body_bytes is not None:
+            assert len(data) == self._body_bytes
+            self._rest, self._open = b"", False
+            self._ask()
+
+    def _hear(self, data: bytes) -> bytes:
+        """Take all entries that are complete; return what is behind them."""
+        if not self.epoch:
+            greeting = _GREETING.search(data)
+            if greeting is None:
+                return data
+            self.epoch, self.offset = greeting[1].decode(), int(greeting[2])
+            data = data[greeting.end() :]
+        reset = _RESET.search(data)
+        if reset is not None:
+            self._take(data[: reset.start()])
+            self.resets.append(reset[1].decode())
+            self.epoch, self.offset, self.number = reset[2].decode(), int(reset[3]), None
+            data = data[reset.end() :]
+        return data[self._take(data) :]
+
+    def _take(self, data: bytes) -> int:
+        """Check that all entries follow; return where the last one ends."""
+        end = data.rfind(b"}") + 1
+        found = _ENTRY.findall(data)
+        if not found:
+            return 0
+        first = self.offset + 1
+        offsets = [int(offset) for offset, _ in found]
+        assert offsets == list(range(first, first + len(found))), f"{self} heard {offsets}"
+        numbers = [int(number) for _, number in found]
+        start = numbers[0] if self.number is None else self.number + 1
+        assert numbers == list(range(start, start + len(found))), f"{self} heard {numbers}"
+        self.offset, self.number = offsets[-1], numbers[-1]
+        self.heard += len(found)
+        return end
+
+    def __repr__(self) -> str:
+        return f"<{self.kind} at {self.offset}, connection {self.connections}>"
+
+
+class Crowd:
+    """All members read in one loop; those who are not watched do not read."""
+
+    def __init__(self, server: Server) -> None:
+        self.server = server
+        self.members: list[Member] = []
+        self._selector = selectors.DefaultSelector()
+
+    def __enter__(self) -> Crowd:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        for member in self.members:
+            member.drop()
+        self._selector.close()
+
+    def join(self, kinds: Iterable[str], *, receive_buffer: int = 0) -> list[Member]:
+        """Let new members connect, and wait until each has been greeted."""
+        members = [Member(self, kind, receive_buffer=receive_buffer) for kind in kinds]
+        self.members += members
+        for member in members:
+            member.connect()
+        self.run(lambda: all(member.epoch for member in members))
+        return members
+
+    def watch(self, member: Member) -> None:
+        assert member.sock is not None
+        self._selector.register(member.sock, selectors.EVENT_READ, member)
+
+    def ignore(self, member: Member) -> None:
+        """Let a member stall: it stays connected and does not read."""
+        if member.sock in self._selector.get_map():
+            self._selector.unregister(member.sock)
+
+    def run(self, done: Callable[[], bool], after_reading: Callable[[Member], None] | None = None) -> None:
+        """Read until all is done; that must be within a minute."""
+        deadline = time.monotonic() + 60
+        while not done():
+            ready = self._selector.select(deadline - time.monotonic())
+            assert ready, f"nothing to read, and still waiting: {self.members[:20]}"
+            for key, _ in ready:
+                key.data.on_readable()
+                if after_reading is not None:
+                    after_reading(key.data)
