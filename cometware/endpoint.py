@@ -18,6 +18,7 @@ from werkzeug.wrappers import Request, Response
 from cometware.channel import Channel
 from cometware.client import Client, Environ
 from cometware.core import framing
+from cometware.core.data import dumps
 from cometware.core.entry import Entry
 from cometware.core.events import Close
 from cometware.core.negotiation import ACCEPTED, Asked, Facts, NotNegotiable, Transport, is_callback, negotiate
@@ -319,7 +320,7 @@ def facts(environ: Environ) -> Facts:
 
 
 def json_response(status: int, shape: Mapping[str, Any]) -> Response:
-    return Response(json.dumps(shape, ensure_ascii=False) + "\n", status, content_type="application/json")
+    return Response(dumps(shape) + "\n", status, content_type="application/json")
 
 
 def error_response(status: int, code: str, message: str, **details: object) -> Response:
@@ -333,7 +334,7 @@ def scripted(environ: Environ, response: Response) -> Response:
         return response
     shape = json.loads(response.get_data())
     shape["error"]["status"] = response.status_code
-    body = json.dumps([shape], ensure_ascii=False).encode()
+    body = dumps([shape]).encode()
     return Response(framing.script(callback, body), content_type=SCRIPT_TYPE)
 
 

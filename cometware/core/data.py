@@ -39,9 +39,9 @@ def encode(data: Data) -> str:
         ValueError: JSON cannot hold it (NaN, a set, an object of yours); says which.
     """
     try:
-        text = _dumps(data)
+        text = dumps(data)
         if '"$' in text:
-            text = _dumps(_tagged(data))
+            text = dumps(_tagged(data))
         if isinstance(data, Args):
             text = f'{{"$args":{text}}}'
     except (TypeError, ValueError, RecursionError) as error:
@@ -124,7 +124,8 @@ _compact = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(","
 _ascii = json.JSONEncoder(ensure_ascii=True, allow_nan=False, separators=(",", ":"), default=_default).encode
 
 
-def _dumps(data: Data) -> str:
+def dumps(data: Data) -> str:
+    """Write JSON that UTF-8 can carry."""
     text = _compact(data)
     try:
         text.encode()
