@@ -9,7 +9,7 @@ import secrets
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeAlias
-from urllib.parse import urlencode
+from urllib.parse import parse_qsl, urlencode
 
 from werkzeug.datastructures import MIMEAccept
 from werkzeug.http import parse_options_header
@@ -162,7 +162,7 @@ class Endpoint:
             *_BASE_HEADERS,
             *cors,
         ]
-        start = _stream_start(asked, admission, padded="pad" in Request(environ).args)
+        start = _stream_start(asked, admission, padded="pad" in query_of(environ))
         body = framing.chunk(start) if chunked else start
         self._begin(connection, asked, admission, server, framing.head("200 OK", headers) + body)
         return []
@@ -302,8 +302,7 @@ class Endpoint:
 
 def facts(environ: Environ) -> Facts:
     """Read from a WSGI environ what negotiation needs."""
-    request = Request(environ)
-    accept: MIMEAccept = request.accept_mimetypes
+    accept: MIMEAccept = Request(environ).accept_mimetypes
     offered = environ.get("HTTP_SEC_WEBSOCKET_PROTOCOL", "")
     return Facts(
         method=environ["REQUEST_METHOD"],
@@ -315,8 +314,13 @@ def facts(environ: Environ) -> Facts:
         subprotocols=[name.strip() for name in offered.split(",") if name.strip()],
         key=environ.get("HTTP_COMET_KEY"),
         last_event_id=environ.get("HTTP_LAST_EVENT_ID"),
-        query=request.args.to_dict(),
+        query=query_of(environ),
     )
+
+
+def query_of(environ: Environ) -> dict[str, str]:
+    """Read the query, the first of each name; bytes that are not UTF-8 are no error, they are no option either."""
+    return dict(reversed(parse_qsl(environ.get("QUERY_STRING", ""), keep_blank_values=True)))
 
 
 def json_response(status: int, shape: Mapping[str, Any]) -> Response:
@@ -329,7 +333,7 @@ def error_response(status: int, code: str, message: str, **details: object) -> R
 
 def scripted(environ: Environ, response: Response) -> Response:
     """Turn an error into what a script tag can read: its status is always 200, and it calls the page's function."""
-    callback = Request(environ).args.get("callback", "")
+    callback = query_of(environ).get("callback", "")
     if environ["REQUEST_METHOD"] != "GET" or not is_callback(callback):
         return response
     shape = json.loads(response.get_data())
@@ -356,7 +360,7 @@ def _with_new_key(asked: Asked) -> Asked:
 
 def _link(asked: Asked, environ: Environ) -> str:
     """Begin the reference to the next poll; the position comes last."""
-    query = Request(environ).args
+    query = query_of(environ)
     parts: dict[str, str] = {}
     if environ.get("HTTP_COMET_KEY") is None:
         parts["key"] = asked.key or ""

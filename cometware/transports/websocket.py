@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from websockets.datastructures import Headers
+from websockets.exceptions import InvalidHeaderValue
 from websockets.frames import Frame, Opcode
 from websockets.http11 import Request
 from websockets.protocol import CLOSED, OPEN, SERVER, Protocol
@@ -17,6 +18,7 @@ from cometware.core import framing
 from cometware.core.entry import Position
 from cometware.core.events import HISTORY_LOST, Close, Left, Pinged
 from cometware.core.negotiation import SUBPROTOCOL, NotNegotiable
+from cometware.core.text import shown
 from cometware.dialects.base import Shape
 from cometware.errors import BadFrame
 from cometware.roster.base import Record
@@ -40,9 +42,12 @@ def handshake(
     `subprotocols` allows. None in common is no error (RFC 6455 §4.2.2).
 
     Raises:
-        NotNegotiable: 426 for another version than 13, 400 for a bad key.
+        NotNegotiable: 426 for another version than 13, 400 for a bad key or a header that is not ASCII.
     """
-    request = Request(path, Headers(headers))
+    try:
+        request = Request(path, Headers(headers))
+    except InvalidHeaderValue as error:
+        raise NotNegotiable(400, "handshake", shown(str(error))) from None
     version = request.headers.get("Sec-WebSocket-Version", "")
     if version != "13":
         raise NotNegotiable(
