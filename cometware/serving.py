@@ -10,7 +10,7 @@ import gevent
 from gevent.pywsgi import WSGIServer
 
 from cometware.middleware import Cometware
-from cometware.servers.pywsgi import Handler
+from cometware.servers.pywsgi import ALL_TRANSPORTS, Handler
 
 DRAIN_SECONDS = 3.0
 """Clients of a server that stops come back spread over this window."""
@@ -46,7 +46,7 @@ def _channel_of(app: Any) -> Cometware | None:
 def _transports(app: Any) -> str:
     """Tell which transports are on."""
     channel = _channel_of(app)
-    transports = ", ".join(Handler.transports)
+    transports = ", ".join(ALL_TRANSPORTS)
     if channel is None:
         return f"{transports} (no Cometware found in {type(app).__name__}: wrap its wsgi_app, or serve the wrapper)"
     return f"{transports} at {channel.path} · log {channel.channel.url}"

@@ -23,9 +23,13 @@ class Server(Protocol):
     """One kind of server."""
 
     name: str
-    transports: tuple[str, ...]
     raw_head: bytes | None
     """The request as it came, where that is known."""
+
+    @property
+    def transports(self) -> tuple[str, ...]:
+        """Return what it can carry."""
+        ...
 
     @property
     def can_park(self) -> bool:
@@ -41,8 +45,11 @@ class Unknown(Server):
     """A server of which nothing is known: every request is answered at once."""
 
     name = "unknown"
-    transports = ("poll",)
     raw_head = None
+
+    @property
+    def transports(self) -> tuple[str, ...]:
+        return ("poll",)
 
     @property
     def can_park(self) -> bool:

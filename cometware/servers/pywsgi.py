@@ -24,6 +24,9 @@ from cometware.transports.websocket import handshake
 _REQUEST_TIMEOUT = b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
 
 
+ALL_TRANSPORTS = ("websocket", "sse", "stream", "poll")
+
+
 class Handler(WebSocketHandler):  # type: ignore[misc]
     """Serve with `WSGIServer(address, app, handler_class=cometware.Handler)`.
 
@@ -32,7 +35,6 @@ class Handler(WebSocketHandler):  # type: ignore[misc]
     """
 
     name = "pywsgi"
-    transports = ("websocket", "sse", "stream", "poll")
 
     head_seconds = 20.0
     keep_alive_seconds = 75.0
@@ -51,29 +53,38 @@ class Handler(WebSocketHandler):  # type: ignore[misc]
         """A TLS connection's socket cannot be detached from its wrapper: end TLS at a proxy to have all transports."""
         return not hasattr(type(self.socket), "getpeercert")
 
+    @property
+    def transports(self) -> tuple[str, ...]:
+        return ALL_TRANSPORTS if self.can_park else ("poll",)
+
     # A request's head may not take for ever
 
     def handle_one_request(self) -> Any:
         try:
             return super().handle_one_request()
         except _TooSlow:
-            if self.requestline:
-                self.socket.sendall(_REQUEST_TIMEOUT)
+            self.socket.sendall(_REQUEST_TIMEOUT)
             return None
         finally:
             self.raw_head = None
 
     def read_requestline(self) -> str:
-        self.requestline = ""
-        with gevent.Timeout(self.keep_alive_seconds, _TooSlow):
-            if not self.rfile.peek(1):
-                return ""
+        begun = b""
+        with gevent.Timeout(self.keep_alive_seconds, False):
+            begun = self.rfile.peek(1)
+        if not begun:
+            return ""
         with gevent.Timeout(self.head_seconds, _TooSlow):
             return str(super().read_requestline())
 
     def read_request(self, raw_requestline: str) -> Any:
         with gevent.Timeout(self.head_seconds, _TooSlow):
             return super().read_request(raw_requestline)
+
+    def _handle_client_error(self, ex: Exception) -> Any:
+        if isinstance(ex, _TooSlow):
+            raise ex
+        return super()._handle_client_error(ex)
 
     def _connection_upgrade_requested(self) -> bool:
         """Many proxies say `Connection: upgrade` on every request; only a WebSocket's has no body to be read."""

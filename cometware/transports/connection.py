@@ -24,8 +24,8 @@ _BUFFER = memoryview(bytearray(65536))
 _NOTSENT_LOWAT = getattr(socket, "TCP_NOTSENT_LOWAT", 25)
 _FINISH_SECONDS = 3.0
 """How long the peer may take to close its side after we closed ours."""
-_UNSENT_BYTES = 1024 * 1024
-"""What a connection may be owed itself (pongs, replies to bad frames) while its socket is full."""
+_UNSENT_BYTES = 256 * 1024
+"""A peer that does not take this much is not read from, so that it cannot make us owe it more (pongs, errors)."""
 
 
 class Connection:
@@ -94,10 +94,8 @@ class Connection:
     def write(self, data: bytes) -> None:
         """Send what this connection alone is owed, behind what it is already being sent."""
         if self.unsent is not None:
-            if len(self.unsent) + len(data) > _UNSENT_BYTES:
-                self.lost("too slow")
-                return
             self.unsent = memoryview(bytes(self.unsent) + data)
+            self.watch()
         elif not self.closed:
             self.send_shared(data)
 
@@ -149,7 +147,10 @@ class Connection:
             self.worker.poller.watch(self.fd, self.wanted())
 
     def wanted(self) -> int:
-        return READ if self.unsent is None else READ | WRITE
+        """Return the events to watch for."""
+        if self.unsent is None:
+            return READ
+        return WRITE if len(self.unsent) > _UNSENT_BYTES else READ | WRITE
 
     # Reading
 

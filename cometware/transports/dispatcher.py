@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 
 _SENDS_BEFORE_PAUSE = 1000
 _SHARED = 64
-"""Batches that are kept for others who come to the same place."""
+_SHARED_BYTES = 4 * 1024 * 1024
+"""Batches that are kept for others who come to the same place, and what they may occupy."""
 
 _EVERYBODY_ONLY = (EVERYBODY,)
 
@@ -42,6 +43,7 @@ class Dispatcher:
         self._by_audience: dict[str, set[Connection]] = {}
         self._waiting: list[Connection] = []
         self._shared: dict[tuple[Shape, tuple[int, ...]], bytes] = {}
+        self._shared_bytes = 0
         self._heartbeats: dict[Shape, tuple[Position, bytes]] = {}
         self._sends = 0
 
@@ -114,9 +116,11 @@ class Dispatcher:
         key = (shape, tuple([entry.position.offset for entry in entries]))
         body = self._shared.get(key)
         if body is None:
-            while len(self._shared) >= _SHARED:
-                del self._shared[next(iter(self._shared))]
-            body = self._shared[key] = shape.share(entries)
+            body = shape.share(entries)
+            self._shared_bytes += len(body)
+            while self._shared and (self._shared_bytes > _SHARED_BYTES or len(self._shared) >= _SHARED):
+                self._shared_bytes -= len(self._shared.pop(next(iter(self._shared))))
+            self._shared[key] = body
         return body
 
     def heartbeat(self, shape: Shape) -> bytes:

@@ -20,7 +20,7 @@ from cometware.core.events import Close
 from cometware.dialects.shapes import NATIVE_POLL
 from cometware.roster.base import Record, State
 from cometware.transports.connection import Connection
-from cometware.transports.poller import READ, WRITE
+from cometware.transports.poller import READ
 
 if TYPE_CHECKING:
     from cometware.transports.worker import Worker
@@ -205,7 +205,7 @@ class Poll(Connection):
 
     def wanted(self) -> int:
         full = len(self.early) >= _EARLY_BYTES
-        return (0 if full else READ) | (0 if self.unsent is None else WRITE)
+        return super().wanted() & ~READ if full else super().wanted()
 
     def received(self, data: bytes) -> None:
         if self.record is not None or self.unsent is not None:

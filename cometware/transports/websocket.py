@@ -23,7 +23,7 @@ from cometware.dialects.base import Shape
 from cometware.errors import BadFrame
 from cometware.roster.base import Record
 from cometware.transports.connection import Connection
-from cometware.transports.poller import READ, WRITE
+from cometware.transports.poller import READ
 
 if TYPE_CHECKING:
     from cometware.transports.worker import Worker
@@ -156,7 +156,7 @@ class WebSocket(Connection):
 
     def wanted(self) -> int:
         full = self.record is not None and self.worker.inboxes.is_full(self.record)
-        return (0 if full else READ) | (0 if self.unsent is None else WRITE)
+        return super().wanted() & ~READ if full else super().wanted()
 
     # What the inbox tells
 
