@@ -54,7 +54,7 @@ def _assets() -> dict[str, Asset]:
     folder = files("cometware").joinpath("static")
     assets: dict[str, Asset] = {}
     for name, (file, content_type) in _SOURCES.items():
-        body = folder.joinpath(file).read_bytes()
+        body = folder.joinpath(file).read_bytes().replace(b'"./cometware.js"', b'"./client.min.js"')
         digest = hashlib.sha256(body).hexdigest()[:10]
         assets[name] = Asset(body, content_type, digest, _SHORT)
         if name == "client.min.js":
