@@ -197,6 +197,11 @@ class Client:
             drop(self._sock, reset=reset)
             self._sock = None
 
+    def half_close(self) -> None:
+        """Send FIN, and keep the socket open to read."""
+        assert self._sock is not None
+        self._sock.shutdown(socket.SHUT_WR)
+
     def leave(self) -> None:
         """Say goodbye: this client does not come back."""
         self.send_shape({"close": True})

@@ -10,7 +10,8 @@ import selectors
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
@@ -79,6 +80,12 @@ class Server:
     def life_of(self, client: str) -> list[str]:
         """Return the kinds of all that the handlers saw of a client."""
         return [line["kind"] for line in self.journal(client=client)]
+
+    def until(self, view: str, holds: Callable[[Any], bool], seconds: float = LIMIT_SECONDS) -> None:
+        """Look at a view until it shows what we wait for."""
+        deadline = time.monotonic() + seconds
+        while not holds(shown := self.get(view)):
+            assert time.monotonic() < deadline, f"{view} still shows {shown} after {seconds} s"
 
     @property
     def resident_kilobytes(self) -> int:
