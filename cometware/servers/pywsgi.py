@@ -63,8 +63,7 @@ class Handler(WebSocketHandler):  # type: ignore[misc]
         try:
             return super().handle_one_request()
         except _TooSlow:
-            self.socket.sendall(_REQUEST_TIMEOUT)
-            return None
+            return "408", _REQUEST_TIMEOUT
         finally:
             self.raw_head = None
 
