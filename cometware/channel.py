@@ -84,7 +84,7 @@ class Channel:
 
     def recent_entries(self, to: str | Iterable[str] = "*", n: int = 50) -> list[Entry]:
         """Return the same with their positions and events."""
-        return self.log.last(n, audiences(to))
+        return self.log.last(n, audiences(to), self.log.head.offset)
 
     @property
     def position(self) -> Position:

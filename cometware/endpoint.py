@@ -171,7 +171,7 @@ class Endpoint:
         """Write head and greeting, then let the connection read on from its position."""
         worker, limits = self.worker, self.worker.limits
         connection.park()
-        connection.write(head + preface(worker, asked, admission, connection.shape, _describe(server), greet=True))
+        connection.write(head + preface(worker, admission, connection.shape, _describe(server), greet=True))
         if admission.close is not None or admission.record.state is State.ENDED:
             connection.finish_with(admission.close or Close(1000))
             return
@@ -198,7 +198,7 @@ class Endpoint:
         link = _link(asked, environ)
         entries: list[Entry] = []
         position = admission.position
-        if admission.close is None and (not greet or asked.has_position):
+        if admission.close is None:
             try:
                 entries, position = worker.read(record, position)
             except Gap as gap:
@@ -206,7 +206,7 @@ class Endpoint:
                 position = admission.position
         if not at_once and not entries and record.state is State.OPEN:
             return self._hold(asked, admission, environ, server, cors, link, min(wait, worker.limits.poll_seconds))
-        body = preface(worker, asked, admission, shape, _describe(server), greet=greet) or b"[]"
+        body = preface(worker, admission, shape, _describe(server), greet=greet) or b"[]"
         if entries:
             body = _joined(body, worker.share(shape, entries))
         if asked.tell_accepted:

@@ -164,14 +164,19 @@ class Window:
         size = len(self._entries)
         return [self._entries[size - count + index] for index in range(count)]
 
-    def last(self, count: int, audiences: Iterable[str]) -> list[Entry]:
-        """Return the newest `count` messages for these audiences, oldest first: history, so neither controls nor replies."""
+    def last(self, count: int, audiences: Iterable[str], until: int) -> list[Entry]:
+        """Return the newest `count` messages up to an offset for these audiences, oldest first.
+
+        This is history, so neither controls nor replies.
+        """
         entries = self._entries
         first = self._head - len(entries) + 1
         found: set[int] = set()
         for audience in audiences:
             offsets = self._by_audience.get(audience)
             if offsets is not None:
-                mail = (offset for offset in offsets.newest_first() if not entries[offset - first].message.kind)
+                mail = (
+                    offset for offset in offsets.newest_first() if offset <= until and not entries[offset - first].message.kind
+                )
                 found.update(islice(mail, count))
         return [entries[offset - first] for offset in sorted(found)[-count:]]

@@ -49,8 +49,8 @@ class Log(Protocol):
         """Raise a `Gap` unless a reader of these audiences misses nothing when it reads on from this position."""
         ...
 
-    def last(self, count: int, audiences: Iterable[str]) -> list[Entry]:
-        """Return the newest messages for these audiences, oldest first."""
+    def last(self, count: int, audiences: Iterable[str], until: int) -> list[Entry]:
+        """Return the newest messages up to an offset for these audiences, oldest first."""
         ...
 
     def subscribe(self, wake: Callable[[], None]) -> Callable[[], None]:

@@ -48,9 +48,9 @@ class MemoryLog:
         with self._lock:
             self._window.check(position, audiences)
 
-    def last(self, count: int, audiences: Iterable[str]) -> list[Entry]:
+    def last(self, count: int, audiences: Iterable[str], until: int) -> list[Entry]:
         with self._lock:
-            return self._window.last(count, audiences)
+            return self._window.last(count, audiences, until)
 
     def subscribe(self, wake: Callable[[], None]) -> Callable[[], None]:
         self._wakers += (wake,)

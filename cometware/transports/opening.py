@@ -10,7 +10,7 @@ from gevent.event import Event
 
 from cometware.client import Client, Environ
 from cometware.core import keys
-from cometware.core.entry import Entry, Position
+from cometware.core.entry import Position
 from cometware.core.events import Close
 from cometware.core.negotiation import Asked
 from cometware.dialects.base import Greeting, Shape
@@ -103,7 +103,7 @@ def _await_opening(worker: Worker, record: Record) -> None:
 
 def _resume(worker: Worker, asked: Asked, record: Record, begin: Position, opened: bool, other_user: bool) -> Admission:
     if not asked.has_position:
-        return Admission(record, begin, opened)
+        return Admission(record, _history(worker, asked, record, begin), opened)
     reason = "user" if other_user and opened else None
     if reason is None and asked.position is None:
         reason = "position"
@@ -114,20 +114,20 @@ def _resume(worker: Worker, asked: Asked, record: Record, begin: Position, opene
             reason = gap.reason
         else:
             return Admission(record, asked.position, opened)
-    return Admission(record, begin, opened, reset=reason)
+    return Admission(record, _history(worker, asked, record, begin), opened, reset=reason)
 
 
-def history(worker: Worker, asked: Asked, admission: Admission) -> list[Entry]:
-    """Return the newest entries to begin with: only for those who come without a position, or lost theirs."""
-    if not asked.last or (asked.has_position and admission.reset is None):
-        return []
-    until = admission.position.offset
-    entries = worker.log.last(min(asked.last, worker.limits.window_entries), admission.record.audiences)
-    return [entry for entry in entries if entry.position.offset <= until and entry.message.but != admission.record.id]
+def _history(worker: Worker, asked: Asked, record: Record, begin: Position) -> Position:
+    """Return the place from which on a reader gets the last messages: history is nothing but an earlier beginning."""
+    entries = worker.log.last(asked.last, record.audiences, begin.offset) if asked.last else []
+    if not entries:
+        return begin
+    epoch, offset = entries[0].position
+    return Position(epoch, offset - 1)
 
 
-def preface(worker: Worker, asked: Asked, admission: Admission, shape: Shape, server: dict[str, Any], *, greet: bool) -> bytes:
-    """Write what a connection is told first: greeting, reset, history; or why it is not served."""
+def preface(worker: Worker, admission: Admission, shape: Shape, server: dict[str, Any], *, greet: bool) -> bytes:
+    """Write what a connection is told first: greeting and reset; or why it is not served."""
     dialect = shape.dialect
     if admission.close is not None:
         return shape.write(dialect.close(admission.close))
@@ -146,5 +146,4 @@ def preface(worker: Worker, asked: Asked, admission: Admission, shape: Shape, se
         frames += dialect.greeting(greeting)
     if admission.reset is not None:
         frames += dialect.reset(admission.reset, admission.position)
-    frames += dialect.entries(history(worker, asked, admission))
     return shape.write(frames) if frames else b""

@@ -103,7 +103,7 @@ class WindowAgainstModel(RuleBasedStateMachine):
     @rule(count=st.integers(0, 20), to=READERS)
     def last(self, count: int, to: list[str]) -> None:
         shown = [item for item in self.kept() if set(item.message.to) & set(to) and not item.message.kind]
-        assert self.window.last(count, to) == (shown[-count:] if count else [])
+        assert self.window.last(count, to, self.window.head.offset) == (shown[-count:] if count else [])
 
     @rule(offset=st.integers(0, 60), to=READERS, limit=st.integers(1, 8), until=st.integers(0, 60))
     def a_cursor_reads_everything_once(self, offset: int, to: list[str], limit: int, until: int) -> None:
