@@ -6,6 +6,7 @@ said at its first use, and until then the application may still answer 401 or 40
 
 from __future__ import annotations
 
+import contextlib
 import io
 import socket
 from _socket import socket as RawSocket
@@ -13,7 +14,7 @@ from typing import Any
 
 import gevent
 import gevent.socket
-from gevent.pywsgi import WSGIHandler
+from gevent.pywsgi import Input, WSGIHandler
 from geventwebsocket.handler import Client, WebSocketHandler
 from geventwebsocket.websocket import Stream, WebSocket
 
@@ -25,6 +26,8 @@ _REQUEST_TIMEOUT = b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nConten
 
 
 ALL_TRANSPORTS = ("websocket", "sse", "stream", "poll")
+_LINGER_SECONDS = 2.0
+"""How long a refused body is read on after its answer."""
 
 
 class Handler(WebSocketHandler):  # type: ignore[misc]
@@ -42,6 +45,7 @@ class Handler(WebSocketHandler):  # type: ignore[misc]
     taken = False
     raw_head: bytes | None = None
     result: Any
+    wsgi_input: Input
 
     def __init__(self, sock: Any, address: Any, server: Any, rfile: Any = None) -> None:
         super().__init__(sock, address, server, rfile)
@@ -83,6 +87,8 @@ class Handler(WebSocketHandler):  # type: ignore[misc]
     def _handle_client_error(self, ex: Exception) -> Any:
         if isinstance(ex, _TooSlow):
             raise ex
+        if not isinstance(ex, ValueError):
+            ex = ValueError(*ex.args)  # whatever it is, a stranger's bytes brought it about: no traceback for them
         return super()._handle_client_error(ex)
 
     def _connection_upgrade_requested(self) -> bool:
@@ -121,9 +127,27 @@ class Handler(WebSocketHandler):  # type: ignore[misc]
         if not self.taken:
             WSGIHandler.log_request(self)
 
-    # The WebSocket endpoints that the wrapped application has of its own
+    # A body that nobody wants may not take for ever either
 
     def run_application(self) -> None:
+        self._run_application()
+        if self.close_connection and not self.taken:
+            self._linger()
+
+    def _linger(self) -> None:
+        """Leave what is unread of the body, but read it for a while: a reset would take the answer from the client
+        (RFC 9112 §9.6)."""
+        body = self.wsgi_input
+        if body.chunk_length != 0 if body.chunked_input else body.position < (body.content_length or 0):
+            with contextlib.suppress(OSError), gevent.Timeout(_LINGER_SECONDS, False):
+                self.socket.shutdown(socket.SHUT_WR)
+                while self.rfile.read1(65536):
+                    pass
+            self.wsgi_input = Input(self.rfile, 0)
+
+    # The WebSocket endpoints that the wrapped application has of its own
+
+    def _run_application(self) -> None:
         upgrade = self.environ.get("HTTP_UPGRADE", "").lower() == "websocket"
         if not upgrade or self.environ["REQUEST_METHOD"] != "GET":
             WSGIHandler.run_application(self)
