@@ -214,6 +214,23 @@ def test_a_head_that_drips_is_408_all_the_same(port: int) -> None:
         assert answered.startswith(b"HTTP/1.1 408 ")
 
 
+@pytest.mark.parametrize(
+    "message",
+    [
+        b"GET /comet HTTP/1\r\n\r\n",
+        b"GET /comet HTTP/2.0\r\n\r\n",
+        b"GET /comet HTTP/1.x\r\n\r\n",
+        b"POST /comet\r\n\r\n",
+        b"GET /comet HTTP/1.1\r\n" + b"X-Many: 1\r\n" * 101 + b"\r\n",
+        b"GET /comet HTTP/1.1\r\nX-Long: " + b"x" * 70_000 + b"\r\n\r\n",
+    ],
+    ids=range(6),
+)
+def test_a_head_that_is_none_is_400_and_ends_the_connection(port: int, message: bytes) -> None:
+    with Line(port) as line:
+        assert line.send(message).read_to_end().startswith(b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n")
+
+
 # Options and methods
 
 
