@@ -22,6 +22,7 @@ from cometware.core.data import dumps
 from cometware.core.entry import Entry
 from cometware.core.events import Close
 from cometware.core.negotiation import ACCEPTED, Asked, Facts, NotNegotiable, Transport, is_callback, negotiate
+from cometware.core.text import shown
 from cometware.core.wheel import ticks
 from cometware.dialects import shapes
 from cometware.dialects.base import Shape
@@ -32,6 +33,7 @@ from cometware.servers.pywsgi import websocket_headers
 from cometware.transports.connection import Connection
 from cometware.transports.opening import Admission, admit, preface
 from cometware.transports.poll import SCRIPT_TYPE, Plan, Poll
+from cometware.transports.report import logger
 from cometware.transports.stream import EventStream, Stream
 from cometware.transports.upload import Ticket, UploadRefused, post_once, read_body, understand, upload
 from cometware.transports.websocket import WebSocket, handshake
@@ -54,6 +56,9 @@ _CONTENT_TYPES = {
 _PADDING_BYTES = 2048
 """What old browsers and virus scanners hold back of a stream; sent where `?pad=1` asks for it."""
 
+_WHY = "since this server does not hand its connections over"
+_FIX = "serve with `cometware serve`, or with gevent.pywsgi and handler_class=cometware.Handler"
+
 
 class Endpoint:
     """One channel behind one URL. `user` is asked at each request who is logged in."""
@@ -63,6 +68,7 @@ class Endpoint:
         self._user = user
         self._subprotocols = tuple(subprotocols)
         self._worker: Worker | None = None
+        self._told = False
 
     @property
     def worker(self) -> Worker:
@@ -108,14 +114,16 @@ class Endpoint:
 
     def _receive(self, asked: Asked, environ: Environ, start_response: StartResponse, cors: Headers) -> Iterable[bytes]:
         server = detect(environ)
+        if not server.can_park and not self._told:
+            self._told = True
+            logger.warning("%s: only plain polls are on, %s; %s", shown(environ.get("SERVER_SOFTWARE", "?")), _WHY, _FIX)
         if asked.transport is Transport.POLL:
             return self._poll(asked, environ, start_response, server, cors)
         if not server.can_park:
             raise NotNegotiable(
                 501,
                 "server",
-                f"{asked.transport.value} needs a server that hands its connections over, like "
-                "`cometware serve` or pywsgi with handler_class=cometware.Handler; use transport=poll here",
+                f"{asked.transport.value} is off, {_WHY}; {_FIX}, or use transport=poll",
             )
         if asked.transport is Transport.WEBSOCKET:
             return self._websocket(asked, environ, server)
@@ -200,7 +208,7 @@ class Endpoint:
         position = admission.position
         if admission.close is None:
             try:
-                entries, position = worker.read(record, position)
+                entries, position = worker.read(record, position, worker.log.head.offset)
             except Gap as gap:
                 admission, at_once = admission._replace(reset=gap.reason, position=worker.log.head), True
                 position = admission.position

@@ -29,7 +29,7 @@ def pump(worker: Worker, connection: Connection) -> None:
             dispatcher.await_arrival(connection)
             return
         try:
-            entries, reached = worker.read(record, connection.position)
+            entries, reached = worker.read(record, connection.position, dispatcher.position.offset)
         except Gap as gap:
             connection.position = dispatcher.position
             if not connection.reset(gap.reason, dispatcher.position):

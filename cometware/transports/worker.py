@@ -249,9 +249,8 @@ class Worker:
         """Up to where has this connection been written to?"""
         return connection.position or self.dispatcher.position_of(connection)
 
-    def read(self, record: Record, position: Position) -> tuple[list[Entry], Position]:
-        """Return a client's next batch, no further than the dispatcher has come, and the position behind it."""
-        until = self.dispatcher.position.offset
+    def read(self, record: Record, position: Position, until: int) -> tuple[list[Entry], Position]:
+        """Return a client's next batch, at most up to an offset, and the position behind it."""
         return self.log.read(position, record.audiences, record.id, self.limits.batch_entries, until)
 
     def share(self, shape: Shape, entries: Sequence[Entry]) -> bytes:
