@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 from collections.abc import Iterable
 from functools import cache
 from importlib.resources import files
 from typing import Any, NamedTuple
+from urllib.parse import quote
 
 from werkzeug.wrappers import Response
 
@@ -47,6 +49,36 @@ def serve(environ: dict[str, Any], start_response: Any, name: str) -> Iterable[b
 def versioned_name() -> str:
     """Return the name of the minified client that changes with its content, like `client-1a2b3c4d5e.min.js`."""
     return next(name for name in _assets() if name.startswith("client-") and name.endswith(".js"))
+
+
+def page(path: str) -> Response:
+    """Return the page that tries every transport from the very browser that asks for it.
+
+    `path` is the channel's, as it was asked for: the client is found beside it, whatever a proxy puts in front.
+    """
+    text, policy = _page()
+    prefix = path.rpartition("/")[2]
+    response = Response(text.replace("{{client}}", f"{quote(prefix)}/client.min.js" if prefix else "client.min.js"))
+    response.content_type = "text/html; charset=utf-8"
+    response.headers["Content-Security-Policy"] = policy
+    response.headers["Vary"] = "Accept"
+    return response
+
+
+@cache
+def _page() -> tuple[str, str]:
+    """Return the page and what it may do: nothing but its own script, the client, and requests to the channel."""
+    text = files("cometware").joinpath("static", "page.html").read_text("utf-8")
+    script, style = (_source_hash(text, tag) for tag in ("script", "style"))
+    return text, (
+        f"default-src 'none'; script-src 'self' {script}; style-src {style}; connect-src 'self' ws: wss:; frame-src 'self'; "
+        "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+    )
+
+
+def _source_hash(text: str, tag: str) -> str:
+    source = text.partition(f"<{tag}>")[2].partition(f"</{tag}>")[0]
+    return f"'sha256-{base64.b64encode(hashlib.sha256(source.encode()).digest()).decode()}'"
 
 
 @cache

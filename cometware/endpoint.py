@@ -15,6 +15,7 @@ from werkzeug.datastructures import MIMEAccept
 from werkzeug.http import parse_options_header
 from werkzeug.wrappers import Request, Response
 
+from cometware import assets
 from cometware.channel import Channel
 from cometware.client import Client, Environ
 from cometware.core import framing
@@ -99,6 +100,8 @@ class Endpoint:
             asked = negotiate(facts(environ))
             if asked.transport is Transport.POST:
                 response = self._post(asked, environ)
+            elif asked.transport is Transport.PAGE:
+                response = assets.page(environ.get("PATH_INFO", ""))
             else:
                 return self._receive(asked, environ, start_response, cors)
         except NotNegotiable as error:

@@ -26,6 +26,7 @@ class Transport(str, Enum):
     STREAM = "stream"
     POLL = "poll"
     POST = "post"
+    PAGE = "page"
 
 
 @dataclass(frozen=True)
@@ -44,8 +45,8 @@ class Facts:
     query: Mapping[str, str] | None = None
 
 
-ACCEPTED = ("application/json", "text/event-stream", "application/x-ndjson")
-_BY_ACCEPT = dict(zip(ACCEPTED, (Transport.POLL, Transport.SSE, Transport.STREAM), strict=True))
+ACCEPTED = ("application/json", "text/event-stream", "application/x-ndjson", "text/html")
+_BY_ACCEPT = dict(zip(ACCEPTED, (Transport.POLL, Transport.SSE, Transport.STREAM, Transport.PAGE), strict=True))
 _BY_NAME = {"sse": Transport.SSE, "stream": Transport.STREAM, "poll": Transport.POLL}
 
 
