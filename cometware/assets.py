@@ -68,7 +68,7 @@ def page(path: str) -> Response:
 @cache
 def _page() -> tuple[str, str]:
     """Return the page and what it may do: nothing but its own script, the client, and requests to the channel."""
-    text = files("cometware").joinpath("static", "page.html").read_text("utf-8")
+    text = files("cometware").joinpath("static").joinpath("page.html").read_text("utf-8")
     script, style = (_source_hash(text, tag) for tag in ("script", "style"))
     return text, (
         f"default-src 'none'; script-src 'self' {script}; style-src {style}; connect-src 'self' ws: wss:; frame-src 'self'; "
