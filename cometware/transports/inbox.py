@@ -163,10 +163,11 @@ class Inboxes:
     def _drain(self, record: Record) -> None:
         inbox = record.inbox
         assert inbox is not None
-        was_full = self.is_full(record)
+        was_full = False
         for _ in range(_TURN):
             if not inbox:
                 break
+            was_full = was_full or self.is_full(record)  # it fills while a handler waits
             job = inbox.popleft()
             try:
                 self._do(record, job)
