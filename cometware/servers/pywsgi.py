@@ -164,9 +164,10 @@ class Handler(WebSocketHandler):  # type: ignore[misc]
     def _offer(self) -> DeferredWebSocket | None:
         environ = self.environ
         offered = environ.get("HTTP_SEC_WEBSOCKET_PROTOCOL", "")
+        application: Any = getattr(self.application, "app", self.application)  # what the middleware wraps
         allowed = []
-        if hasattr(self.application, "app_protocol"):
-            allowed = [self.application.app_protocol(environ["PATH_INFO"]) or ""]
+        if hasattr(application, "app_protocol"):
+            allowed = [application.app_protocol(environ["PATH_INFO"]) or ""]
         headers = websocket_headers(environ)
         try:
             status, answer = handshake(environ["PATH_INFO"], headers, allowed if offered else [], native=False)
@@ -214,9 +215,9 @@ class _TooSlow(Exception):
 
 
 class DeferredWebSocket(WebSocket):  # type: ignore[misc]
-    """gevent-websocket's object, whose 101 is said at its first use."""
+    """gevent-websocket's object, whose 101 is said at its first use, and whose close says its code."""
 
-    __slots__ = ("_answer", "started")
+    __slots__ = ("_answer", "_close_code", "started")
 
     def __init__(
         self,
@@ -228,6 +229,7 @@ class DeferredWebSocket(WebSocket):  # type: ignore[misc]
     ) -> None:
         self.started = False
         self._answer = (status, headers)
+        self._close_code = 1000
         super().__init__(environ, stream, handler)
 
     def __del__(self) -> None:
@@ -249,7 +251,13 @@ class DeferredWebSocket(WebSocket):  # type: ignore[misc]
 
     def send_frame(self, message: Any, opcode: int) -> None:
         self._start()
+        if opcode == self.OPCODE_CLOSE:
+            message = self._close_code.to_bytes(2, "big") + message
         super().send_frame(message, opcode)
+
+    def close(self, code: int = 1000, message: str | bytes | None = "") -> None:
+        self._close_code = code
+        super().close(code, message if isinstance(message, str) else bytes(message or b"").decode("utf-8", "replace"))
 
 
 class _Resumption:
