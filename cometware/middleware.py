@@ -14,7 +14,9 @@ from cometware.channel import Channel
 from cometware.client import Environ
 from cometware.core.origin import Verdict, check_allowed_origins, judge
 from cometware.core.text import shown
-from cometware.endpoint import Endpoint, Headers, StartResponse, User, error_response, json_response, scripted
+from cometware.endpoint import Endpoint
+from cometware.endpoint.answers import Headers, error_response, json_response, scripted
+from cometware.endpoint.exchange import StartResponse, User
 
 logger = logging.getLogger("cometware")
 

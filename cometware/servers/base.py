@@ -44,7 +44,9 @@ class Server(Protocol):
 class Unknown(Server):
     """A server of which nothing is known: every request is answered at once."""
 
-    name = "unknown"
+    def __init__(self, name: str) -> None:
+        self.name = name
+
     raw_head = None
 
     @property
@@ -62,4 +64,4 @@ class Unknown(Server):
 def detect(environ: dict[str, Any]) -> Server:
     """Tell the server by the environ of a request."""
     server: Server | None = environ.get("cometware.server")
-    return server if server is not None else Unknown()
+    return server if server is not None else Unknown(environ.get("SERVER_SOFTWARE") or "unknown")

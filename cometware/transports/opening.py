@@ -66,18 +66,29 @@ def admit(worker: Worker, asked: Asked, user: str | None, environ: Environ, tran
     return _resume(worker, asked, record, begin, opened, other_user)
 
 
+def run_on_open(worker: Worker, client: Client) -> None:
+    """Ask the application whether it wants this client.
+
+    Raises:
+        Refused: It does not, or its handler failed (500).
+    """
+    try:
+        worker.channel.call("open", client)
+    except Refused:
+        raise
+    except Exception:
+        report("on_open")
+        raise Refused(500, "the application's on_open failed; its log says why") from None
+
+
 def _open(worker: Worker, record: Record, client: Client) -> None:
     """Run `on_open`; those who wait for it learn its end, good or bad."""
     settled = record.settled = Event()
     try:
-        worker.channel.call("open", client)
+        run_on_open(worker, client)
     except Refused as refused:
         record.settled = refused
         raise
-    except Exception:
-        report("on_open")
-        failed = record.settled = Refused(500, "the application's on_open failed; its log says why")
-        raise failed from None
     else:
         record.state = State.OPEN
         record.settled = None

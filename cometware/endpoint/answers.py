@@ -1,0 +1,49 @@
+"""Ordinary HTTP answers of the channel's URL: JSON, errors, and the headers that all of them bear."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any, TypeAlias
+from urllib.parse import parse_qsl
+
+from werkzeug.wrappers import Response
+
+from cometware.client import Environ
+from cometware.core import framing
+from cometware.core.data import dumps
+from cometware.core.negotiation import is_callback
+from cometware.transports.poll import SCRIPT_TYPE
+
+Headers: TypeAlias = list[tuple[str, str]]
+
+BASE_HEADERS: Headers = [
+    ("Cache-Control", "no-cache, no-store, no-transform, must-revalidate"),
+    ("X-Content-Type-Options", "nosniff"),
+    ("Referrer-Policy", "no-referrer"),
+    ("Vary", "Origin"),
+]
+
+
+def query_of(environ: Environ) -> dict[str, str]:
+    """Read the query, the first of each name; bytes that are not UTF-8 are no error, they are no option either."""
+    return dict(reversed(parse_qsl(environ.get("QUERY_STRING", ""), keep_blank_values=True)))
+
+
+def json_response(status: int, shape: Mapping[str, Any]) -> Response:
+    return Response(dumps(shape) + "\n", status, content_type="application/json")
+
+
+def error_response(status: int, code: str, message: str, **details: object) -> Response:
+    return json_response(status, {"error": {"code": code, "message": message, **details}})
+
+
+def scripted(environ: Environ, response: Response) -> Response:
+    """Turn an error into what a script tag can read: its status is always 200, and it calls the page's function."""
+    callback = query_of(environ).get("callback", "")
+    if environ["REQUEST_METHOD"] != "GET" or not is_callback(callback):
+        return response
+    shape = json.loads(response.get_data())
+    shape["error"]["status"] = response.status_code
+    body = dumps([shape]).encode()
+    return Response(framing.script(callback, body), content_type=SCRIPT_TYPE)

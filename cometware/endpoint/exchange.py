@@ -1,0 +1,63 @@
+"""One request to the channel's URL, with all that it takes to answer it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, TypeAlias
+
+from werkzeug.wrappers import Response
+
+from cometware.client import Environ
+from cometware.core.negotiation import Asked
+from cometware.endpoint.answers import BASE_HEADERS, Headers
+from cometware.servers.base import Server
+from cometware.transports.opening import Admission, admit
+from cometware.transports.worker import Worker
+
+StartResponse: TypeAlias = Callable[..., Any]
+User: TypeAlias = Callable[[Environ], "str | None"]
+
+
+@dataclass(frozen=True)
+class Exchange:
+    """`asked` is what negotiation found; `server` what the process that serves us can do; `cors` goes into every answer."""
+
+    worker: Worker
+    server: Server
+    asked: Asked
+    environ: Environ
+    start_response: StartResponse
+    cors: Headers
+    find_user: User | None = None
+    subprotocols: Sequence[str] = ()
+
+    @property
+    def user(self) -> str | None:
+        """Ask the application's own login who sends this request."""
+        return None if self.find_user is None else self.find_user(self.environ)
+
+    @property
+    def is_http11(self) -> bool:
+        return bool(self.environ.get("SERVER_PROTOCOL") == "HTTP/1.1")
+
+    @property
+    def headers(self) -> Headers:
+        return BASE_HEADERS + self.cors
+
+    def describe_server(self) -> dict[str, Any]:
+        """Tell the client what it can expect here."""
+        return {"name": self.server.name, "transports": list(self.server.transports)}
+
+    def admit(self, transport: str, dialect: str) -> Admission:
+        """Let the client in (`transports.opening.admit`)."""
+        return admit(self.worker, self.asked, self.user, self.environ, transport, dialect)
+
+    def respond(self, response: Response) -> Iterable[bytes]:
+        """Give an ordinary answer."""
+        response.headers.extend(self.headers)
+        return response(self.environ, self.start_response)
+
+    def asking(self, **changes: Any) -> Exchange:
+        """Return the same with something else asked for."""
+        return replace(self, asked=replace(self.asked, **changes))

@@ -1,0 +1,110 @@
+"""Polls: answered at once if there is something to say, else parked until there is."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterable
+from urllib.parse import urlencode
+
+from werkzeug.wrappers import Response
+
+from cometware.core import framing
+from cometware.core.entry import Entry, Position
+from cometware.core.wheel import ticks
+from cometware.dialects import shapes
+from cometware.endpoint.answers import query_of
+from cometware.endpoint.exchange import Exchange
+from cometware.errors import Gap
+from cometware.roster.base import State
+from cometware.transports.opening import Admission, preface
+from cometware.transports.poll import SCRIPT_TYPE, Plan, Poll
+from cometware.transports.worker import TICK_SECONDS
+
+
+def poll(exchange: Exchange) -> Iterable[bytes]:
+    """Answer a poll. One that opens a client or has no position is answered at once, greeting first."""
+    if exchange.asked.key is None:
+        exchange = exchange.asking(key=secrets.token_urlsafe(24))
+    asked, worker = exchange.asked, exchange.worker
+    admission = exchange.admit("poll", shapes.NATIVE_POLL.dialect.name)
+    admission, entries, position = _read(exchange, admission)
+    greet = admission.opened or not asked.has_position
+    wait = worker.limits.poll_seconds
+    if asked.wait_seconds is not None:
+        wait = min(wait, asked.wait_seconds)
+    is_open = admission.close is None and admission.record.state is State.OPEN
+    has_news = bool(entries) or greet or not admission.recovered
+    if is_open and not has_news and wait > 0 and exchange.server.can_park:
+        return _hold(exchange, admission, wait)
+    response = _answer(exchange, admission, entries, position, greet=greet)
+    if is_open:
+        worker.polled(admission.record)
+    return exchange.respond(response)
+
+
+def _read(exchange: Exchange, admission: Admission) -> tuple[Admission, list[Entry], Position]:
+    """Read what waits for this client, up to the very end of the log: nobody will write to this connection later."""
+    worker = exchange.worker
+    if admission.close is not None:
+        return admission, [], admission.position
+    try:
+        entries, position = worker.read(admission.record, admission.position, worker.log.head.offset)
+    except Gap as gap:
+        head = worker.log.head
+        return admission._replace(reset=gap.reason, position=head), [], head
+    return admission, entries, position
+
+
+def _answer(exchange: Exchange, admission: Admission, entries: list[Entry], position: Position, *, greet: bool) -> Response:
+    worker, asked, shape = exchange.worker, exchange.asked, shapes.NATIVE_POLL
+    body = preface(worker, admission, shape, exchange.describe_server(), greet=greet) or b"[]"
+    if entries:
+        body = _joined(body, worker.share(shape, entries))
+    if asked.tell_accepted:
+        body = _joined(body, shape.write(shape.dialect.accepted(admission.record.accepted)))
+    if body == b"[]":
+        body = shape.heartbeat(position)
+    if asked.callback:
+        response = Response(framing.script(asked.callback, body), content_type=SCRIPT_TYPE)
+    else:
+        response = Response(body, content_type="application/json")
+    response.headers["Link"] = f'<{_link(exchange)}{position}>; rel="next"'
+    if not exchange.server.can_park:
+        response.headers["Retry-After"] = "1"
+    return response
+
+
+def _hold(exchange: Exchange, admission: Admission, wait_seconds: float) -> Iterable[bytes]:
+    """Park a poll until there is something for it."""
+    worker, environ, server = exchange.worker, exchange.environ, exchange.server
+    fields = "".join([f"{name}: {value}\r\n" for name, value in exchange.headers])
+    plan = Plan(
+        admission.record,
+        f"{fields}Link: <{_link(exchange)}".encode("latin-1", "replace"),
+        ticks(wait_seconds, TICK_SECONDS),
+        keep_alive=exchange.is_http11 and environ.get("HTTP_CONNECTION", "").lower() != "close",
+        until_tick=worker.tick_after(worker.limits.reauthorise_seconds),
+        callback=exchange.asked.callback,
+    )
+    worker.polls.learn(server.raw_head, plan)
+    taken = server.take(environ)
+    parked = Poll(worker, taken.sock, taken.give_back)
+    parked.early = taken.early
+    parked.park()
+    parked.hold(plan, admission.position)
+    return []
+
+
+def _link(exchange: Exchange) -> str:
+    """Begin the reference to the next poll; the position comes last."""
+    query = query_of(exchange.environ)
+    parts: dict[str, str] = {}
+    if exchange.environ.get("HTTP_COMET_KEY") is None:
+        parts["key"] = exchange.asked.key or ""
+    parts.update({name: query[name] for name in ("transport", "wait") if name in query})
+    return f"?{urlencode(parts)}&after=" if parts else "?after="
+
+
+def _joined(first: bytes, second: bytes) -> bytes:
+    """Unite two JSON arrays that were written apart."""
+    return second if first == b"[]" else first[:-1] + b"," + second[1:]

@@ -1,0 +1,56 @@
+"""Messages by POST: of a client with a key, or of somebody who says one thing and is gone."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+
+from werkzeug.wrappers import Response
+
+from cometware.client import Client
+from cometware.core.events import Event
+from cometware.endpoint.answers import error_response, json_response
+from cometware.endpoint.exchange import Exchange
+from cometware.errors import BadFrame
+from cometware.roster.base import Record, State
+from cometware.transports.opening import run_on_open
+from cometware.transports.upload import Ticket, UploadRefused, post_once, read_body, understand, upload
+
+
+def post(exchange: Exchange) -> Response:
+    """Handle the messages in a body, and say which is accepted."""
+    asked, environ, limits = exchange.asked, exchange.environ, exchange.worker.limits
+    try:
+        body = read_body(environ, limits.max_message_bytes, limits.body_seconds)
+        events = understand(body, environ.get("CONTENT_TYPE", ""), native=asked.native)
+    except UploadRefused as refused:
+        status, shape, close = refused.answer
+        response = json_response(status, shape)
+        if close:
+            response.headers["Connection"] = "close"
+        return response
+    except BadFrame as error:
+        return error_response(400, error.code, error.message, **error.details)
+    dialect = "native" if asked.native else "plain"
+    if asked.key is None:
+        return _once(exchange, events, dialect)
+    admission = exchange.admit(Ticket.transport, dialect)
+    if admission.close is not None:
+        code, reason = admission.close
+        return error_response(410, "closed", reason or "this client was closed", close=code)
+    answer = upload(exchange.worker, admission.record, events, dialect)
+    return json_response(answer.status, answer.shape)
+
+
+def _once(exchange: Exchange, events: Sequence[Event], dialect: str) -> Response:
+    """Somebody without a key: opened, heard and gone within one request, never present."""
+    worker = exchange.worker
+    record = Record(secrets.token_hex(12), None, exchange.user, 0)
+    run_on_open(worker, Client(worker.channel, record, Ticket.transport, dialect, exchange.environ))
+    record.state = State.OPEN
+    try:
+        answer = post_once(worker, Client(worker.channel, record, Ticket.transport, dialect), events)
+    finally:
+        record.state = State.ENDED
+        worker.inboxes.end(record, "left")
+    return json_response(answer.status, answer.shape)

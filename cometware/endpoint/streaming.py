@@ -1,0 +1,96 @@
+"""WebSockets and streams: the connection is taken from the server and parked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from werkzeug.wrappers import Response
+
+from cometware.core import framing
+from cometware.core.events import Close
+from cometware.core.negotiation import NotNegotiable, Transport
+from cometware.dialects import shapes
+from cometware.endpoint.answers import query_of
+from cometware.endpoint.exchange import Exchange
+from cometware.roster.base import State
+from cometware.servers.pywsgi import websocket_headers
+from cometware.transports.connection import Connection
+from cometware.transports.opening import Admission, preface
+from cometware.transports.stream import EventStream, Stream
+from cometware.transports.websocket import WebSocket, handshake
+
+_CONTENT_TYPES = {
+    Transport.SSE: "text/event-stream; charset=utf-8",
+    Transport.STREAM: "application/x-ndjson; charset=utf-8",
+}
+_PADDING_BYTES = 2048
+"""What old browsers and virus scanners hold back of a stream; sent where `?pad=1` asks for it."""
+
+
+def websocket(exchange: Exchange) -> Iterable[bytes]:
+    """Switch protocols, after the application has agreed."""
+    asked, environ, worker = exchange.asked, exchange.environ, exchange.worker
+    if not exchange.is_http11:
+        raise NotNegotiable(400, "handshake", "a WebSocket handshake needs HTTP/1.1 (RFC 6455 §4.1)")
+    path = environ.get("PATH_INFO") or "/"
+    status, headers = handshake(path, websocket_headers(environ), exchange.subprotocols, native=asked.native)
+    shape = shapes.NATIVE_WEBSOCKET if asked.native else shapes.PLAIN_WEBSOCKET
+    admission = exchange.admit("websocket", shape.dialect.name)
+    taken = exchange.server.take(environ)
+    connection = WebSocket(worker, taken.sock, shape, admission.record)
+    _begin(exchange, connection, admission, framing.head(status, headers))
+    if taken.early and not connection.closed:
+        worker.soon(connection.received, taken.early)
+    return []
+
+
+def stream(exchange: Exchange) -> Iterable[bytes]:
+    """Begin a response that does not end."""
+    asked, chunked = exchange.asked, exchange.is_http11
+    if asked.transport is Transport.SSE:
+        shape = (shapes.NATIVE_SSE if asked.native else shapes.PLAIN_SSE)[chunked]
+    else:
+        shape = shapes.NATIVE_STREAM[chunked]
+    admission = exchange.admit(asked.transport.value, shape.dialect.name)
+    if admission.close is not None and not asked.native:
+        return exchange.respond(Response(status=204))  # the one answer after which an EventSource does not come back
+    taken = exchange.server.take(exchange.environ)
+    kind = EventStream if asked.transport is Transport.SSE else Stream
+    connection = kind(exchange.worker, taken.sock, shape, admission.record, chunked=chunked)
+    headers = [
+        ("Content-Type", _CONTENT_TYPES[asked.transport]),
+        ("Transfer-Encoding", "chunked") if chunked else ("Connection", "close"),
+        ("X-Accel-Buffering", "no"),
+        *exchange.headers,
+    ]
+    start = _start(exchange, admission)
+    body = framing.chunk(start) if chunked else start
+    _begin(exchange, connection, admission, framing.head("200 OK", headers) + body)
+    if asked.native:
+        exchange.worker.prove_soon(connection)
+    return []
+
+
+def _start(exchange: Exchange, admission: Admission) -> bytes:
+    """Write what a stream begins with, so that some bytes leave with its head: nothing less shows it in a browser."""
+    padding = b" " * _PADDING_BYTES if "pad" in query_of(exchange.environ) else b""
+    if exchange.asked.transport is Transport.STREAM:
+        return padding + b"\n" if padding else b""
+    start = f"retry: {shapes.RETRY_MILLISECONDS}\nid: {admission.position}\n\n".encode()
+    return b":" + padding + b"\n\n" + start if padding else start
+
+
+def _begin(exchange: Exchange, connection: Connection, admission: Admission, head: bytes) -> None:
+    """Write head and greeting, then let the connection read on from its position."""
+    worker, record = exchange.worker, admission.record
+    connection.park()
+    server = exchange.describe_server()
+    connection.write(head + preface(worker, admission, connection.shape, server, greet=True))
+    if admission.close is not None or record.state is State.ENDED:
+        connection.finish_with(admission.close or Close(1000))
+        return
+    connection.position = admission.position
+    connection.beat_tick = worker.tick_after(worker.limits.heartbeat_seconds)
+    if record.user is not None:
+        connection.end_tick = worker.tick_after(worker.limits.reauthorise_seconds)
+    worker.attach(connection)
