@@ -10,7 +10,8 @@ import gevent
 from gevent.pywsgi import WSGIServer
 
 from cometware.middleware import Cometware
-from cometware.servers.pywsgi import ALL_TRANSPORTS, Handler
+from cometware.servers.base import ALL_TRANSPORTS
+from cometware.servers.pywsgi import Handler
 
 DRAIN_SECONDS = 3.0
 """Clients of a server that stops come back spread over this window."""

@@ -92,7 +92,7 @@ def _hold(exchange: Exchange, admission: Admission, wait_seconds: float) -> Iter
     parked.early = taken.early
     parked.park()
     parked.hold(plan, admission.position)
-    return []
+    return taken.result
 
 
 def _link(exchange: Exchange) -> str:

@@ -23,7 +23,8 @@ from cometware.endpoint.polling import poll
 from cometware.endpoint.posting import post
 from cometware.endpoint.streaming import stream, websocket
 from cometware.errors import Refused
-from cometware.servers.base import Server, detect
+from cometware.servers.base import Server
+from cometware.servers.detect import detect
 from cometware.transports.report import logger
 from cometware.transports.worker import Worker
 
@@ -68,7 +69,7 @@ class Endpoint:
         """Answer a request whose origin was found good."""
         try:
             asked = negotiate(facts(environ))
-            server = detect(environ)
+            server = detect(environ, start_response)
             exchange = Exchange(self.worker, server, asked, environ, start_response, cors, self._user, self._subprotocols)
             if asked.transport is Transport.POST:
                 return exchange.respond(post(exchange))

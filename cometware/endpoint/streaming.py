@@ -7,11 +7,13 @@ from collections.abc import Iterable
 from werkzeug.wrappers import Response
 
 from cometware.core import framing
-from cometware.core.events import Close
+from cometware.core.events import FORBIDDEN, UNAUTHORISED, Close
 from cometware.core.negotiation import NotNegotiable, Transport
 from cometware.dialects import shapes
+from cometware.dialects.base import Shape
 from cometware.endpoint.answers import query_of
 from cometware.endpoint.exchange import Exchange
+from cometware.errors import Refused
 from cometware.roster.base import State
 from cometware.servers.pywsgi import websocket_headers
 from cometware.transports.connection import Connection
@@ -35,13 +37,27 @@ def websocket(exchange: Exchange) -> Iterable[bytes]:
     path = environ.get("PATH_INFO") or "/"
     status, headers = handshake(path, websocket_headers(environ), exchange.subprotocols, native=asked.native)
     shape = shapes.NATIVE_WEBSOCKET if asked.native else shapes.PLAIN_WEBSOCKET
-    admission = exchange.admit("websocket", shape.dialect.name)
+    try:
+        admission = exchange.admit("websocket", shape.dialect.name)
+    except Refused as refused:
+        if exchange.server.has_upgraded:
+            return _refuse_late(exchange, shape, refused)
+        raise
     taken = exchange.server.take(environ)
     connection = WebSocket(worker, taken.sock, shape, admission.record)
-    _begin(exchange, connection, admission, framing.head(status, headers))
+    _begin(exchange, connection, admission, b"" if exchange.server.has_upgraded else framing.head(status, headers))
     if taken.early and not connection.closed:
         worker.soon(connection.received, taken.early)
-    return []
+    return taken.result
+
+
+def _refuse_late(exchange: Exchange, shape: Shape, refused: Refused) -> Iterable[bytes]:
+    """Refuse a client to whom the server has said 101 already: by the close code that says the same."""
+    taken = exchange.server.take(exchange.environ)
+    connection = WebSocket(exchange.worker, taken.sock, shape, None)
+    connection.park()
+    connection.finish_with(Close(UNAUTHORISED if refused.status == 401 else FORBIDDEN, refused.reason))
+    return taken.result
 
 
 def stream(exchange: Exchange) -> Iterable[bytes]:
@@ -68,7 +84,7 @@ def stream(exchange: Exchange) -> Iterable[bytes]:
     _begin(exchange, connection, admission, framing.head("200 OK", headers) + body)
     if asked.native:
         exchange.worker.prove_soon(connection)
-    return []
+    return taken.result
 
 
 def _start(exchange: Exchange, admission: Admission) -> bytes:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from _socket import socket as RawSocket
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple, Protocol
 
 
@@ -11,20 +11,26 @@ class Taken(NamedTuple):
     """A socket that is ours alone now, non-blocking; the server neither reads, writes nor closes it any more.
 
     `early` is what had been read from it already. `give_back(sock, data)` lets the server serve it again, beginning with
-    these bytes; None where it cannot.
+    these bytes; None where it cannot. `result` is what the application returns to the server, which then does nothing.
     """
 
     sock: RawSocket
     early: bytes
-    give_back: Callable[[RawSocket, bytes], None] | None
+    give_back: Callable[[RawSocket, bytes], None] | None = None
+    result: Iterable[bytes] = ()
+
+
+ALL_TRANSPORTS = ("websocket", "sse", "stream", "poll")
 
 
 class Server(Protocol):
     """One kind of server."""
 
     name: str
-    raw_head: bytes | None
+    raw_head: bytes | None = None
     """The request as it came, where that is known."""
+    has_upgraded = False
+    """Has it said 101 already, before the application was asked?"""
 
     @property
     def transports(self) -> tuple[str, ...]:
@@ -37,7 +43,7 @@ class Server(Protocol):
         ...
 
     def take(self, environ: dict[str, Any]) -> Taken:
-        """Take the connection of this request. Duty of the caller: return an empty body without `start_response`."""
+        """Take the connection of this request. Duty of the caller: return the `result`, without `start_response`."""
         ...
 
 
@@ -46,8 +52,6 @@ class Unknown(Server):
 
     def __init__(self, name: str) -> None:
         self.name = name
-
-    raw_head = None
 
     @property
     def transports(self) -> tuple[str, ...]:
@@ -59,9 +63,3 @@ class Unknown(Server):
 
     def take(self, environ: dict[str, Any]) -> Taken:
         raise NotImplementedError("this server's connections cannot be taken")
-
-
-def detect(environ: dict[str, Any]) -> Server:
-    """Tell the server by the environ of a request."""
-    server: Server | None = environ.get("cometware.server")
-    return server if server is not None else Unknown(environ.get("SERVER_SOFTWARE") or "unknown")

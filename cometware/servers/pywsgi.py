@@ -19,13 +19,12 @@ from geventwebsocket.handler import Client, WebSocketHandler
 from geventwebsocket.websocket import Stream, WebSocket
 
 from cometware.core.negotiation import NotNegotiable
-from cometware.servers.base import Taken
+from cometware.servers.base import ALL_TRANSPORTS, Taken
 from cometware.transports.websocket import handshake
 
 _REQUEST_TIMEOUT = b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
 
 
-ALL_TRANSPORTS = ("websocket", "sse", "stream", "poll")
 _LINGER_SECONDS = 2.0
 """How long a refused body is read on after its answer."""
 
@@ -43,6 +42,7 @@ class Handler(WebSocketHandler):  # type: ignore[misc]
     keep_alive_seconds = 75.0
 
     taken = False
+    has_upgraded = False
     raw_head: bytes | None = None
     result: Any
     wsgi_input: Input

@@ -74,7 +74,7 @@ class WebSocket(Connection):
 
     __slots__ = ("heard", "owes", "parts", "pinged", "reader", "text")
 
-    def __init__(self, worker: Worker, sock: RawSocket, shape: Shape, record: Record) -> None:
+    def __init__(self, worker: Worker, sock: RawSocket, shape: Shape, record: Record | None) -> None:
         super().__init__(worker, sock, shape, record)
         self.reader: Protocol | None = None
         self.parts: list[bytes] | None = None

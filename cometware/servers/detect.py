@@ -1,0 +1,20 @@
+"""Which server is it? Told by the environ of a request."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from cometware.servers.base import Server, Unknown
+from cometware.servers.gunicorn import find_gevent_worker
+from cometware.servers.stock import find_stock_pywsgi
+
+
+def detect(environ: dict[str, Any], start_response: Any) -> Server:
+    """Tell the server: our own handler says so itself; the others are known by the objects that they put there."""
+    server: Server | None = environ.get("cometware.server")
+    return (
+        server
+        or find_gevent_worker(environ, start_response)
+        or find_stock_pywsgi(environ)
+        or Unknown(environ.get("SERVER_SOFTWARE") or "unknown")
+    )

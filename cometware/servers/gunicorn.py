@@ -1,0 +1,57 @@
+"""gunicorn's gevent worker (`gunicorn -k gevent`): the socket is in the environ."""
+
+from __future__ import annotations
+
+from _socket import socket as RawSocket
+from typing import Any
+
+from cometware.servers.base import ALL_TRANSPORTS, Server, Taken
+
+
+class GeventWorker(Server):
+    """Connections are parked; one ends after its poll, since only its worker could serve it again."""
+
+    name = "gunicorn gevent"
+
+    def __init__(self, sock: Any, request: Any) -> None:
+        self._sock = sock
+        self._request = request
+
+    @property
+    def transports(self) -> tuple[str, ...]:
+        return ALL_TRANSPORTS if self.can_park else ("poll",)
+
+    @property
+    def can_park(self) -> bool:
+        return not hasattr(type(self._sock), "getpeercert")
+
+    def take(self, environ: dict[str, Any]) -> Taken:
+        """Detach the socket, with what gunicorn's parser has read already, and tell it to read no more."""
+        early = environ["wsgi.input"].reader.unreader.take_buffered()
+        sock = RawSocket(fileno=self._sock.detach())
+        sock.setblocking(False)
+        self._request.must_close = True
+        return Taken(sock, early, result=_AlreadyHandled())
+
+
+class _AlreadyHandled(list[bytes]):
+    """Equal to the object by which gunicorn's workers know that there is nothing left for them to do."""
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __eq__(self, other: object) -> bool:
+        from gunicorn.workers.base_async import ALREADY_HANDLED
+
+        return other is ALREADY_HANDLED
+
+
+def find_gevent_worker(environ: dict[str, Any], start_response: Any) -> Server | None:
+    """Find gunicorn's socket; None if this is another server, or a worker that blocks.
+
+    Its request is behind `start_response`: not to be had where a middleware in front of ours has replaced that.
+    """
+    sock = environ.get("gunicorn.socket")
+    if sock is None or not type(sock).__module__.startswith("gevent."):
+        return None
+    request = getattr(getattr(start_response, "__self__", None), "req", None)
+    return GeventWorker(sock, request) if hasattr(request, "must_close") else None

@@ -1,0 +1,51 @@
+"""`gevent.pywsgi` with its own handler or gevent-websocket's: the socket is behind `wsgi.input`."""
+
+from __future__ import annotations
+
+from _socket import socket as RawSocket
+from typing import Any
+
+from cometware.servers.base import ALL_TRANSPORTS, Server, Taken
+
+
+class StockPywsgi(Server):
+    """Connections are parked as with our own handler, but end after a poll: the server cannot be given one back.
+
+    gevent-websocket's handler says 101 before the application runs; it chooses no subprotocol that we could name.
+    """
+
+    def __init__(self, environ: dict[str, Any], rfile: Any, sock: Any) -> None:
+        self._rfile = rfile
+        self._sock = sock
+        self.has_upgraded = environ.get("wsgi.websocket") is not None
+        self.name = "gevent-websocket" if self.has_upgraded else "pywsgi"
+
+    @property
+    def transports(self) -> tuple[str, ...]:
+        return ALL_TRANSPORTS if self.can_park else ("poll",)
+
+    @property
+    def can_park(self) -> bool:
+        return not hasattr(type(self._sock), "getpeercert")
+
+    def take(self, environ: dict[str, Any]) -> Taken:
+        """Detach the socket; what the server still does with it then meets nothing."""
+        self._sock.setblocking(False)
+        early = self._rfile.read1(65536) or b""
+        sock = RawSocket(fileno=self._sock.detach())
+        self._rfile.close()
+        websocket = environ.get("wsgi.websocket")
+        if websocket is not None:
+            websocket.closed = True
+            websocket.stream = None
+        return Taken(sock, early)
+
+
+def find_stock_pywsgi(environ: dict[str, Any]) -> Server | None:
+    """Find the socket of a gevent server; None if this is another one."""
+    stream = environ.get("wsgi.input")
+    rfile = getattr(stream, "rfile", stream)
+    sock = getattr(getattr(rfile, "raw", None), "_sock", None)
+    if sock is None or not type(sock).__module__.startswith("gevent."):
+        return None
+    return StockPywsgi(environ, rfile, sock)
