@@ -15,7 +15,7 @@ from cometware.client import Environ
 from cometware.core.origin import Verdict, check_allowed_origins, judge
 from cometware.core.text import shown
 from cometware.endpoint import Endpoint
-from cometware.endpoint.answers import Headers, error_response, json_response, scripted
+from cometware.endpoint.answers import Headers, error_response, json_response, nothing, scripted
 from cometware.endpoint.exchange import StartResponse, User
 
 logger = logging.getLogger("cometware")
@@ -124,7 +124,7 @@ def _refuse_origin(verdict: Verdict, host: str) -> Response:
 
 def _preflight(verdict: Verdict) -> Response:
     """Answer a browser's question before a cross-origin request (Fetch §4.8)."""
-    response = Response(status=204)
+    response = nothing()
     response.headers.extend(_cors(verdict))
     response.headers["Access-Control-Allow-Methods"] = "GET, POST"
     response.headers["Access-Control-Allow-Headers"] = "Comet-Key, Content-Type, Last-Event-ID"

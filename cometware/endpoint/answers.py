@@ -34,6 +34,13 @@ def json_response(status: int, shape: Mapping[str, Any]) -> Response:
     return Response(dumps(shape) + "\n", status, content_type="application/json")
 
 
+def nothing() -> Response:
+    """Say that there is nothing to say; the type of nothing is not told (RFC 9110 §8.3)."""
+    response = Response(status=204)
+    del response.headers["Content-Type"]
+    return response
+
+
 def error_response(status: int, code: str, message: str, **details: object) -> Response:
     return json_response(status, {"error": {"code": code, "message": message, **details}})
 

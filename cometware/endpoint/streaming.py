@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from werkzeug.wrappers import Response
-
 from cometware.core import framing
 from cometware.core.events import FORBIDDEN, UNAUTHORISED, Close
 from cometware.core.negotiation import NotNegotiable, Transport
 from cometware.dialects import shapes
 from cometware.dialects.base import Shape
-from cometware.endpoint.answers import query_of
+from cometware.endpoint.answers import nothing, query_of
 from cometware.endpoint.exchange import Exchange
 from cometware.errors import Refused
 from cometware.roster.base import State
@@ -69,7 +67,7 @@ def stream(exchange: Exchange) -> Iterable[bytes]:
         shape = shapes.NATIVE_STREAM[chunked]
     admission = exchange.admit(asked.transport.value, shape.dialect.name)
     if admission.close is not None and not asked.native:
-        return exchange.respond(Response(status=204))  # the one answer after which an EventSource does not come back
+        return exchange.respond(nothing())  # the one answer after which an EventSource does not come back
     taken = exchange.server.take(exchange.environ)
     kind = EventStream if asked.transport is Transport.SSE else Stream
     connection = kind(exchange.worker, taken.sock, shape, admission.record, chunked=chunked)
