@@ -1,10 +1,10 @@
-/*! cometware: one ordered message channel, whatever the browser and the network (MIT) */
-// A client is a key that it made itself and a position in the channel's log. So a change of transport is nothing but a
-// second reader at the same position: what it repeats is dropped here, and nothing has to be paused or flushed.
+/*! cometware, MIT */
+// One ordered message channel, whatever the browser and the network. A client is a key that it made itself and a position
+// in the channel's log. So a change of transport is nothing but a second reader at the same position: what it repeats is
+// dropped here, and nothing has to be paused or flushed.
 // Syntax: ECMAScript 5. Sections: tools, data, transports, the client.
 (function (root, make) {
   if (typeof module === 'object' && module.exports) module.exports = make(root);
-  else if (typeof define === 'function' && define.amd) define(function () { return make(root); });
   else root.Cometware = make(root);
 })(typeof self !== 'undefined' ? self : typeof global !== 'undefined' ? global : this, function (window) {
   'use strict';
@@ -43,19 +43,15 @@
   }
 
   function absolute(url) {
-    if (!document) return url;
-    var anchor = document.createElement('div');
-    anchor.innerHTML = '<a></a>';
-    anchor.firstChild.href = url;
-    anchor.innerHTML = anchor.innerHTML; // old IE resolves an address only when it parses one
-    return anchor.firstChild.href;
+    if (/^\w+:/.test(url) || !location.host) return url;
+    var path = url.charAt(0) === '/' ? url : location.pathname.replace(/[^\/]*$/, '') + url;
+    return location.protocol + (/^\/\//.test(url) ? url : '//' + location.host + path);
   }
 
-  function random(length) {
-    var digits = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_', text = '';
-    var crypto = window.crypto || window.msCrypto;
-    var bytes = crypto && crypto.getRandomValues && window.Uint8Array && crypto.getRandomValues(new Uint8Array(length));
-    for (var i = 0; i < length; i++) text += digits.charAt(bytes ? bytes[i] & 63 : Math.random() * 64);
+  function random() { // 130 bits
+    var crypto = window.crypto || window.msCrypto, text = '', i = 26;
+    var bytes = crypto && crypto.getRandomValues && window.Uint8Array && crypto.getRandomValues(new Uint8Array(i));
+    while (i--) text += ((bytes ? bytes[i] : Math.random() * 256) & 31).toString(32);
     return text;
   }
 
@@ -258,11 +254,9 @@
     link.close = function () { source.close(); };
   }
 
-  function scriptName() { return '_comet' + random(12).replace(/-/g, '$'); }
-
   // Ask by a script tag, whose answer calls the function that we name.
   function script(link, parameters, done, named) {
-    var name = named || scriptName(), tag = document.createElement('script'), timer;
+    var name = named || '_comet' + random(), tag = document.createElement('script'), timer;
     function end(status, shapes) {
       window[name] = function () {}; // a late answer meets nobody
       clearTimeout(timer);
@@ -282,7 +276,7 @@
 
   // Send by a form into a hidden frame. What became of it cannot be read, but asked for.
   function form(link, text, done) {
-    var holder = document.createElement('div'), name = '_comet' + random(12), timer, form;
+    var holder = document.createElement('div'), name = '_comet' + random(), timer, form;
     function sent() {
       if (!timer) return;
       clearTimeout(timer);
@@ -307,7 +301,7 @@
 
   // Polls differ in how they ask, and in how long they may be held: `pause` milliseconds between short ones.
   function poll(link, jsonp, pause) {
-    var stop, timer, first = 1, asked, loading, name = jsonp && scriptName();
+    var stop, timer, first = 1, asked, loading, name = jsonp && '_comet' + random();
     function next() {
       loading = jsonp && document.readyState !== 'complete'; // a held script would hold back the page's load event
       var parameters = { transport: 'poll', accepted: first, wait: first || pause || loading ? 0 : link.hold() };
@@ -394,7 +388,7 @@
     var base = absolute(url).replace(/[?#].*/, '');
     var cross = !!location.host && base.indexOf(location.protocol + '//' + location.host + '/') !== 0;
     var local = /^(localhost|127\.|\[::1)/.test(location.hostname);
-    var key = options.key || random(24);
+    var key = options.key || random();
     var credentials = options.credentials !== false;
     var kept = 'cometware ' + base; // the name of what we remember, and of the group of our tabs
     var canShare = options.shared !== false && window.BroadcastChannel && navigator.locks;
@@ -410,10 +404,11 @@
     var round = 0, retryTimer = 0, retryAfter = 0, why = 'start';
     var preferred = '', worked = {}, plain = 0, deaths = 0, banned = 0, stalls = 0, upgrades = 0, upgradeTimer = 0;
     // Who counts our messages: our key, or the tab that leads. What only a leader knows of its followers: see "One connection".
-    var counter = '', tab = random(12), role = '', group, sharedKey, release, waiting, busy = 0, taken = {}, done = {}, recent = [];
+    var counter = '', tab = random(), role = '', group, sharedKey, release, waiting, busy = 0, taken = {}, settled = {}, recent = [];
     var rtt = 0, heartbeat = 20, limit = 1048576, hold = 20, beat = now(), hiddenSince = 0, watching;
 
     self.transport = self.client = null;
+    self.position = function () { return position; };
 
     // Events
 
@@ -523,7 +518,7 @@
     function failed(link, status, text, retry, code, held) {
       var error = (parse(text) || {}).error || {};
       if (link.over) return;
-      if (status === 401 || status === 403 || status === 410) return finish(error.close || 4000 + status, error.message || '');
+      if (isFinal(status, error)) return finish(error.close || 4000 + status, error.message);
       if (code >= 4400 && code < 4500) return finish(code, text);
       if (retry > 0) retryAfter = retry * 1000;
       if (held > 1000) hold = Math.max(0.5, Math.min(hold, held / 2000)); // somebody cuts what is idle
@@ -537,8 +532,14 @@
       lost(link, error.message || (code ? 'closed ' + code : status ? 'status ' + status : 'broken'));
     }
 
+    function comesBack(code) { return code >= 4000 && code < 4400; }
+
+    function isFinal(status, error) { // the application does not want us (any more)
+      return error.close ? !comesBack(error.close) : status === 401 || status === 403 || status === 410;
+    }
+
     function lost(link, reason, soon) {
-      if (link.over) return;
+      if (!link || link.over) return;
       drop(link);
       if (link === serving) {
         serving = null;
@@ -647,7 +648,7 @@
       if (shape.open) greet(link, shape.open);
       else if (shape.down) lost(link, shape.down, 1);
       else if (shape.close) {
-        if (shape.close.code >= 4000 && shape.close.code < 4400) lost(link, shape.close.reason || 'closed ' + shape.close.code);
+        if (comesBack(shape.close.code)) lost(link, shape.close.reason || 'closed ' + shape.close.code);
         else finish(shape.close.code, shape.close.reason);
       } else if (shape.error && !shape.id) refused(link, shape.error);
       else if (shape.reconnect) rest(link, shape.reconnect.wait_seconds * 1000);
@@ -686,10 +687,10 @@
       return true;
     }
 
-    function start(at) { // what comes next may be history, from before the place where the connection begins
+    function start(at) {
       position = at;
       epoch = part(at).epoch;
-      floor = options.last ? -1 : part(at).offset;
+      floor = part(at).offset;
     }
 
     function greet(link, info) {
@@ -781,7 +782,7 @@
     function giveBack(index, code, message) { // this message will never be taken
       var item = queue.splice(index, 1)[0];
       queuedSize -= item.data.length;
-      problem(code, message, item.done);
+      problem(code || 'size', message || 'a message may have ' + limit + ' bytes', item.done);
     }
 
     function flush() {
@@ -790,7 +791,7 @@
       if (!link.duplex) return post(link);
       while (link === serving && link.sent < queue.length) {
         text = written(queue[link.sent], acked + link.sent + 1);
-        if (size(text) > limit) giveBack(link.sent, 'size', 'a message may have ' + limit + ' bytes');
+        if (size(text) > limit) giveBack(link.sent);
         else {
           leads(link.sent);
           link.send(text, queue[link.sent]);
@@ -811,7 +812,7 @@
       }
       count = texts.length;
       if (!count) {
-        giveBack(0, 'size', 'a message may have ' + limit + ' bytes');
+        giveBack(0);
         return flush();
       }
       posting = now();
@@ -826,9 +827,9 @@
         else if (error.code === 'number') {
           if (error.accepted < acked) renumber(error.accepted);
           else acknowledge(error.accepted);
-        } else if (error.close || status === 401 || status === 403) {
-          return error.close >= 4000 && error.close < 4400 ? lost(serving || link, error.message) : finish(error.close || 4000 + status, error.message);
-        } else if (status === 400 || status === 413) {
+        } else if (isFinal(status, error)) finish(error.close || 4000 + status, error.message);
+        else if (error.close) lost(serving, error.message);
+        else if (status === 400 || status === 413) {
           single = 1;
           if (count === 1) giveBack(0, error.code || 'refused', error.message);
         } else wait = Math.max(retry * 1000 || 0, Math.random() * Math.min(times.retryMost, times.retry * Math.pow(2, postFails++)));
@@ -843,7 +844,7 @@
         acked++;
         queuedSize -= item.data.length;
         if (item.done) replies[acked] = item.done;
-        if (item.relay) tell({ accepted: done[item.relay[0]] = item.relay[1] }, item.relay[0]);
+        if (item.relay) tell({ accepted: settled[item.relay[0]] = item.relay[1] }, item.relay[0]);
       });
       if (items.length && serving) serving.sent = Math.max(0, serving.sent - items.length);
       acked = Math.max(acked, n);
@@ -973,7 +974,7 @@
       var info = serving && serving.won && { client: self.client, position: position, heartbeat: heartbeat, recovered: true, limits: { max_message_bytes: limit } };
       if (!info) return tell({ wait: 1 }, to);
       if (!to) return tell({ led: 1 });
-      info.accepted = done[to] || 0;
+      info.accepted = settled[to] || 0;
       tell({ open: info }, to);
       if (!after || after === position) return;
       var first = recent[0] && part(recent[0].id), here = part(after);

@@ -166,6 +166,7 @@ def test_a_client_outlives_a_restart_of_the_server(name: str, open_page: OpenPag
 
 def test_too_many_messages_while_away_are_a_visible_error(site: Site, open_page: OpenPage) -> None:
     page = open_page(site.page(options={"transports": ["websocket"]}, at="/nothing/here"))
+    wait(page, "window.comet && 1")
     page.evaluate("for (var i = 0; i < 1001; i++) comet.send(i, function (error) { window.failed = [i, error.code]; })")
     assert wait(page, "window.failed") == [1000, "full"]
     assert [detail["code"] for name, detail, *_ in page.evaluate("events") if name == "error"] == ["full"]

@@ -143,9 +143,7 @@ def test_the_mask_of_cors_refuses_another_origin(origin_port: int, open_page: Ca
 
 
 @pytest.mark.parametrize("name", ["nginx_tls", "haproxy_tls"])
-def test_chromium_speaks_http_2_and_websocket_through_tls(
-    name: str, origin_port: int, open_page: Callable[..., Page]
-) -> None:
+def test_chromium_speaks_http_2_and_websocket_through_tls(name: str, origin_port: int, open_page: Callable[..., Page]) -> None:
     with PROXIES[name].start(origin_port) as port:
         page = open_page(f"https://127.0.0.1:{port}/page/{name}")
         report_of(origin_port, name)

@@ -70,6 +70,14 @@ def say(client: Client, data: Any) -> Any:
     return client.user
 
 
+@channel.on("burst")
+def burst(client: Client, data: Any) -> Any:
+    for number in range(data):
+        client.send(number)
+        if number % 64 == 0:
+            gevent.sleep(0)
+
+
 @channel.on("slow")
 def slow(client: Client, data: Any) -> Any:
     gevent.sleep(data)
