@@ -209,8 +209,5 @@ os.register_at_fork(after_in_child=_after_fork)
 
 
 def _presence(record: Record) -> Presence:
-    transport = dialect = ""
-    if record.connections:
-        newest = record.connections[-1]
-        transport, dialect = newest.transport, newest.dialect
-    return Presence(record.id, record.user, transport, dialect, record.since, json.loads(record.data))
+    data = json.loads(record.data)
+    return Presence(record.id, record.user, record.transport, record.dialect, record.since, data)

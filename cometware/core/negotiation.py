@@ -103,10 +103,7 @@ def negotiate(facts: Facts) -> Asked:
         native = version == "1" or facts.content_type == "application/json"
         return Asked(Transport.POST, native, key)
     transport, native = _transport(facts, query, version == "1")
-    if transport is Transport.SSE:
-        after = facts.last_event_id or query.get("last_event_id") or query.get("lastEventId") or query.get("after")
-    else:
-        after = query.get("after") or facts.last_event_id
+    after = facts.last_event_id or query.get("last_event_id") or query.get("lastEventId") or query.get("after")
     return Asked(
         transport,
         native,

@@ -9,5 +9,5 @@ def shown(text: str, limit: int = 200) -> str:
     >>> shown("a\\nb")
     'a\\\\nb'
     """
-    escaped = text[:limit].encode("unicode_escape", "backslashreplace").decode("ascii").replace('"', '\\"')
+    escaped = text[:limit].encode("unicode_escape", "backslashreplace").decode("ascii")
     return escaped[:limit] + ("…" if len(text) > limit or len(escaped) > limit else "")

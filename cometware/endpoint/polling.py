@@ -16,7 +16,7 @@ from cometware.endpoint.answers import query_of
 from cometware.endpoint.exchange import Exchange
 from cometware.errors import Gap
 from cometware.roster.base import State
-from cometware.transports.opening import Admission, preface
+from cometware.transports.opening import Admission, greet
 from cometware.transports.poll import SCRIPT_TYPE, Plan, Poll
 from cometware.transports.worker import TICK_SECONDS
 
@@ -28,15 +28,15 @@ def poll(exchange: Exchange) -> Iterable[bytes]:
     asked, worker = exchange.asked, exchange.worker
     admission = exchange.admit("poll", shapes.NATIVE_POLL.dialect.name)
     admission, entries, position = _read(exchange, admission)
-    greet = admission.opened or not asked.has_position
+    is_first = admission.opened or not asked.has_position
     wait = worker.limits.poll_seconds
     if asked.wait_seconds is not None:
         wait = min(wait, asked.wait_seconds)
     is_open = admission.close is None and admission.record.state is State.OPEN
-    has_news = bool(entries) or greet or not admission.recovered
+    has_news = bool(entries) or is_first or not admission.recovered
     if is_open and not has_news and wait > 0 and exchange.server.can_park:
         return _hold(exchange, admission, wait)
-    response = _answer(exchange, admission, entries, position, greet=greet)
+    response = _answer(exchange, admission, entries, position, is_first=is_first)
     if is_open:
         worker.polled(admission.record)
     return exchange.respond(response)
@@ -55,9 +55,13 @@ def _read(exchange: Exchange, admission: Admission) -> tuple[Admission, list[Ent
     return admission, entries, position
 
 
-def _answer(exchange: Exchange, admission: Admission, entries: list[Entry], position: Position, *, greet: bool) -> Response:
+def _answer(exchange: Exchange, admission: Admission, entries: list[Entry], position: Position, *, is_first: bool) -> Response:
     worker, asked, shape = exchange.worker, exchange.asked, shapes.NATIVE_POLL
-    body = preface(worker, admission, shape, exchange.describe_server(), greet=greet) or b"[]"
+    body = b"[]"
+    if is_first or admission.close is not None:
+        body = greet(worker, admission, shape, exchange.describe_server())
+    if admission.reset is not None:
+        body = _joined(body, shape.write(shape.dialect.reset(admission.reset, admission.position)))
     if entries:
         body = _joined(body, worker.share(shape, entries))
     if asked.tell_accepted:

@@ -46,6 +46,7 @@ def _once(exchange: Exchange, events: Sequence[Event], dialect: str) -> Response
     """Somebody without a key: opened, heard and gone within one request, never present."""
     worker = exchange.worker
     record = Record(secrets.token_hex(12), None, exchange.user, 0)
+    record.transport, record.dialect = Ticket.transport, dialect
     run_on_open(worker, Client(worker.channel, record, Ticket.transport, dialect, exchange.environ))
     record.state = State.OPEN
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from email.utils import formatdate
 
 from cometware.core import framing
 from cometware.core.events import FORBIDDEN, UNAUTHORISED, Close
@@ -15,7 +16,7 @@ from cometware.errors import Refused
 from cometware.roster.base import State
 from cometware.servers.pywsgi import websocket_headers
 from cometware.transports.connection import Connection
-from cometware.transports.opening import Admission, preface
+from cometware.transports.opening import Admission, greet
 from cometware.transports.stream import EventStream, Stream
 from cometware.transports.websocket import WebSocket, handshake
 
@@ -74,6 +75,7 @@ def stream(exchange: Exchange) -> Iterable[bytes]:
     headers = [
         ("Content-Type", _CONTENT_TYPES[asked.transport]),
         ("Transfer-Encoding", "chunked") if chunked else ("Connection", "close"),
+        ("Date", formatdate(usegmt=True)),
         ("X-Accel-Buffering", "no"),
         *exchange.headers,
     ]
@@ -87,7 +89,7 @@ def stream(exchange: Exchange) -> Iterable[bytes]:
 
 def _start(exchange: Exchange, admission: Admission) -> bytes:
     """Write what a stream begins with, so that some bytes leave with its head: nothing less shows it in a browser."""
-    padding = b" " * _PADDING_BYTES if "pad" in query_of(exchange.environ) else b""
+    padding = b" " * _PADDING_BYTES if query_of(exchange.environ).get("pad") == "1" else b""
     if exchange.asked.transport is Transport.STREAM:
         return padding + b"\n" if padding else b""
     start = f"retry: {shapes.RETRY_MILLISECONDS}\nid: {admission.position}\n\n".encode()
@@ -99,9 +101,14 @@ def _begin(exchange: Exchange, connection: Connection, admission: Admission, hea
     worker, record = exchange.worker, admission.record
     connection.park()
     server = exchange.describe_server()
-    connection.write(head + preface(worker, admission, connection.shape, server, greet=True))
+    connection.write(head + greet(worker, admission, connection.shape, server))
     if admission.close is not None or record.state is State.ENDED:
         connection.finish_with(admission.close or Close(1000))
+        return
+    if admission.reset is not None:
+        connection.reset(admission.reset, admission.position)
+    if connection.closed or connection.finishing:
+        worker.left_alone(record)
         return
     connection.position = admission.position
     connection.beat_tick = worker.tick_after(worker.limits.heartbeat_seconds)

@@ -26,8 +26,9 @@ class Record:
     """One client. Small, since an idle client has one: what it rarely needs is None until it does.
 
     `key` names the client's key (None: it had none, and lives as long as its connection); `close` is what its next request
-    will be told; `connections` are those of this process, the newest last; `inbox`, `early` and `queued` belong to whoever
-    runs its handlers, `away_tick` and `is_queued` to whoever watches over its grace.
+    will be told; `transport` and `dialect` are those by which it last came; `connections` are those of this process, the
+    newest last; `inbox`, `early` and `queued` belong to whoever runs its handlers, `away_tick` and `is_queued` to whoever
+    watches over its grace.
     """
 
     __slots__ = (
@@ -36,6 +37,7 @@ class Record:
         "close",
         "connections",
         "data",
+        "dialect",
         "early",
         "id",
         "inbox",
@@ -47,6 +49,7 @@ class Record:
         "settled",
         "since",
         "state",
+        "transport",
         "user",
     )
 
@@ -58,6 +61,8 @@ class Record:
         self.rooms = NO_ROOMS
         self.data = "{}"
         self.accepted = 0
+        self.transport = ""
+        self.dialect = ""
         self.close: Close | None = None
         self.state = State.OPENING
         self.settled: Any = None

@@ -29,7 +29,7 @@ class Server(Protocol):
     name: str
     raw_head: bytes | None = None
     """The request as it came, where that is known."""
-    has_upgraded = False
+    has_upgraded: bool = False
     """Has it said 101 already, before the application was asked?"""
 
     @property

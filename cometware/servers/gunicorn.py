@@ -37,8 +37,6 @@ class GeventWorker(Server):
 class _AlreadyHandled(list[bytes]):
     """Equal to the object by which gunicorn's workers know that there is nothing left for them to do."""
 
-    __hash__ = None  # type: ignore[assignment]
-
     def __eq__(self, other: object) -> bool:
         from gunicorn.workers.base_async import ALREADY_HANDLED
 

@@ -6,7 +6,6 @@ costs no new greenlet; a runner that has more clients to serve lets another one 
 
 from __future__ import annotations
 
-import json
 from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
@@ -195,7 +194,7 @@ class Inboxes:
         elif source is not None:
             source.handled(record.accepted)
         else:
-            client = Client(self._worker.channel, record, "", "")
+            client = Client(self._worker.channel, record, record.transport, record.dialect)
             self.run(lambda: self._worker.channel.call("close", client, job.reason), "on_close")
 
     def _handle(self, record: Record, received: Received, source: Source) -> None:
@@ -226,12 +225,12 @@ def answer(worker: Worker, client: Client, received: Received) -> Reply:
     channel = worker.channel
     if not channel.handles(received.event):
         message = f"no handler for {received.event!r}"
-        return Reply("error", json.dumps({"code": "event", "message": message}))
+        return Reply("error", _data.dumps({"code": "event", "message": message}))
     try:
         return Reply("reply", _data.encode(channel.call(received.event, client, received.data)))
     except Refused as error:
         details = {"code": "refused", "message": error.reason, "status": error.status}
-        return Reply("refused", json.dumps(details))
+        return Reply("refused", _data.dumps(details))
     except Exception:
         report(f"the handler for {received.event!r}")
-        return Reply("error", json.dumps({"code": "handler", "message": "the handler failed; its log says why"}))
+        return Reply("error", _data.dumps({"code": "handler", "message": "the handler failed; its log says why"}))

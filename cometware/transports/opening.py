@@ -55,13 +55,15 @@ def admit(worker: Worker, asked: Asked, user: str | None, environ: Environ, tran
     except RosterFull:
         raise Refused(503, f"this worker keeps {worker.limits.max_clients} clients; see Limits.max_clients") from None
     if opened:
+        record.transport, record.dialect = transport, dialect
         _open(worker, record, Client(worker.channel, record, transport, dialect, environ))
     elif record.state is State.OPENING:
         _await_opening(worker, record)
+    if transport != "post" or not record.transport:
+        record.transport, record.dialect = transport, dialect
     if record.state is State.ENDED:
         close = record.close or Close(1000)
-        if 4000 <= close.code < 4400:
-            worker.roster.forget(record)
+        worker.roster.forget(record)  # it is told once; whether it may come back is for `user` and `on_open` to decide
         return Admission(record, begin, opened, close=close)
     return _resume(worker, asked, record, begin, opened, other_user)
 
@@ -94,6 +96,8 @@ def _open(worker: Worker, record: Record, client: Client) -> None:
         record.settled = None
         if record.key is not None:
             worker.is_away(record)
+        if record.close is not None:  # by the application, while its own `on_open` ran
+            worker.close_client(record, record.close, "closed")
     finally:
         if record.state is State.OPENING:
             worker.roster.forget(record)
@@ -137,24 +141,18 @@ def _history(worker: Worker, asked: Asked, record: Record, begin: Position) -> P
     return Position(epoch, offset - 1)
 
 
-def preface(worker: Worker, admission: Admission, shape: Shape, server: dict[str, Any], *, greet: bool) -> bytes:
-    """Write what a connection is told first: greeting and reset; or why it is not served."""
-    dialect = shape.dialect
+def greet(worker: Worker, admission: Admission, shape: Shape, server: dict[str, Any]) -> bytes:
+    """Write what a connection is told first; or why it is not served."""
     if admission.close is not None:
-        return shape.write(dialect.close(admission.close))
+        return shape.write(shape.dialect.close(admission.close))
     limits = worker.limits
-    frames = []
-    if greet:
-        greeting = Greeting(
-            client=admission.record.id,
-            position=admission.position,
-            accepted=admission.record.accepted,
-            heartbeat_seconds=limits.heartbeat_seconds,
-            limits={"max_message_bytes": limits.max_message_bytes, "grace_seconds": limits.grace_seconds},
-            server=server,
-            recovered=admission.recovered,
-        )
-        frames += dialect.greeting(greeting)
-    if admission.reset is not None:
-        frames += dialect.reset(admission.reset, admission.position)
-    return shape.write(frames) if frames else b""
+    greeting = Greeting(
+        client=admission.record.id,
+        position=admission.position,
+        accepted=admission.record.accepted,
+        heartbeat_seconds=limits.heartbeat_seconds,
+        limits={"max_message_bytes": limits.max_message_bytes, "grace_seconds": limits.grace_seconds},
+        server=server,
+        recovered=admission.recovered,
+    )
+    return shape.write(shape.dialect.greeting(greeting))

@@ -25,6 +25,9 @@ class Watched(Protocol):
 
     def on_writable(self) -> None: ...
 
+    def lost(self, reason: str) -> None:
+        """Let go of the socket: one of the two above has failed."""
+
 
 class Poller:
     """Calls `on_readable` and `on_writable` of what it watches."""
@@ -59,11 +62,14 @@ class Poller:
     def _on_ready(self) -> None:
         watched = self._watched
         for fd, events in self._epoll.poll(0, _BATCH):
+            connection = watched.get(fd)
+            if connection is None:
+                continue  # an earlier one of this batch has ended it
             try:
-                if events & WRITE and fd in watched:
-                    watched[fd].on_writable()
-                if events & ~WRITE and fd in watched:
-                    watched[fd].on_readable()
+                if events & WRITE:
+                    connection.on_writable()
+                if events & ~WRITE and watched.get(fd) is connection:
+                    connection.on_readable()
             except Exception:
                 report("a parked connection")
-                self.remove(fd)
+                connection.lost("error")

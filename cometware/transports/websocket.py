@@ -52,7 +52,7 @@ def handshake(
     if version != "13":
         raise NotNegotiable(
             426,
-            "version",
+            "websocket_version",
             f"Sec-WebSocket-Version: got {version[:20]!r}, expected 13",
             {"Sec-WebSocket-Version": "13"},
         )

@@ -165,7 +165,11 @@ class Worker:
             record.connections = tuple([other for other in record.connections if other is not connection])
             return
         record.connections = ()
-        if record.state is not State.OPEN:
+        self.left_alone(record, reason)
+
+    def left_alone(self, record: Record, reason: str = "left") -> None:
+        """A client has no connection: one without a key has left, another one may come back."""
+        if record.connections or record.state is not State.OPEN:
             return
         if record.key is None:
             self.ended(record, reason)
@@ -218,7 +222,10 @@ class Worker:
             self.is_away(record)
 
     def close_client(self, record: Record, close: Close, reason: str) -> None:
-        """End a client and all its connections."""
+        """End a client and all its connections. One that is being opened ends as soon as it is open."""
+        if record.state is State.OPENING:
+            record.close = close
+            return
         connections = record.connections
         self.ended(record, reason, close)
         for connection in connections:
