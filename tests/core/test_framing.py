@@ -127,6 +127,11 @@ def test_lines_and_arrays_are_json() -> None:
     assert framing.lines([]) == b""
 
 
+def test_a_script_calls_the_pages_function_and_is_nothing_else_to_anybody() -> None:
+    assert framing.script("_cb1", b'[{"data":1}]') == b'/**/_cb1([{"data":1}]);'
+    assert framing.script("f", '["a\u2028b\u2029c"]'.encode()) == b'/**/f(["a\\u2028b\\u2029c"]);'
+
+
 @pytest.mark.parametrize(("body", "chunk"), [(b"abc", b"3\r\nabc\r\n"), (b"x" * 26, b"1a\r\n" + b"x" * 26 + b"\r\n")])
 def test_rfc_9112_7_1_a_chunk_begins_with_its_length_in_hex(body: bytes, chunk: bytes) -> None:
     assert framing.chunk(body) == chunk

@@ -53,6 +53,11 @@ def refusal(method: str = "GET", **facts: Any) -> NotNegotiable:
         ({"accept": SSE}, {"transport": "poll"}, Transport.POLL, True),
         ({"upgrade": "websocket"}, {}, Transport.POLL, True),
         ({"upgrade": "h2c", "connection": "Upgrade"}, {}, Transport.POLL, True),
+        ({}, {"callback": "f"}, Transport.POLL, True),
+        ({"accept": "text/html"}, {"callback": "f", "transport": "poll"}, Transport.POLL, True),
+        ({"accept": SSE}, {"callback": "f"}, Transport.POLL, True),
+        ({"accept": "text/html"}, {}, Transport.PAGE, True),
+        ({"accept": "text/html"}, {"transport": "sse"}, Transport.SSE, False),
     ],
 )
 def test_a_get_asks_for(facts: dict[str, Any], query: dict[str, str], transport: Transport, native: bool) -> None:
@@ -126,6 +131,11 @@ def test_wait_is_a_number_of_seconds(text: str, seconds: float) -> None:
     assert get({"wait": text}).wait_seconds == seconds
 
 
+@pytest.mark.parametrize("name", ["f", "_cb1", "$", "jQuery_1234567890", "x" * 64])
+def test_a_scripts_callback_is_the_plain_name_of_a_function(name: str) -> None:
+    assert get({"callback": name}).callback == name
+
+
 def test_who_says_nothing_gets_the_servers_own_choice() -> None:
     assert get() == Asked(Transport.POLL, True, key=None, position=None, has_position=False, last=0, wait_seconds=None)
 
@@ -152,6 +162,8 @@ def test_a_handshake_without_its_upgrade_is_426_and_names_the_proxys_setting() -
         *(({"key": key}, "key") for key in ("", "short", "a" * 87, KEY + "=")),
         *(({"transport": name}, "transport") for name in ("", "websocket", "SSE", "x" * 500)),
         *(({"last": text}, "last") for text in ("", "-1", "1.5", "x", "٣", "1" * 10, "1e3", " 1")),
+        *(({"callback": name}, "callback") for name in ("", "a.b", "a[0]", "alert(1)", "1a", "é", "x" * 65, "a\n", "a b")),
+        ({"callback": "f", "transport": "sse"}, "callback"),
         *(({"wait": text}, "wait") for text in ("", "-1", "x", "nan", "inf", "1e999", "5s")),
     ],
 )
