@@ -110,6 +110,24 @@ def test_an_old_browser_is_judged_by_its_referer_if_it_sends_cookies(
     assert verdict(None, referer=referer, cookie=cookie) == expected
 
 
+@pytest.mark.parametrize(
+    ("site", "referer", "expected"),
+    [
+        ("same-origin", None, YES),
+        (None, "https://shop.example/page", YES),
+        (None, None, Verdict(True, anonymous=True)),  # nothing proves the page, so its cookies do not count
+        (None, "nonsense", Verdict(True, anonymous=True)),
+        (None, "https://evil.example/page", Verdict(False, got="https://evil.example")),
+        ("cross-site", None, Verdict(False, got="Sec-Fetch-Site: cross-site")),
+    ],
+)
+@pytest.mark.parametrize("cookie", [False, True])
+def test_a_script_tag_brings_its_cookies_only_from_a_page_that_is_proved(
+    site: str | None, referer: str | None, expected: Verdict, cookie: bool
+) -> None:
+    assert verdict(None, site=site, referer=referer, cookie=cookie, script=True) == expected
+
+
 def test_an_allowed_origin_keeps_its_cookies_and_is_named_to_the_browser() -> None:
     assert verdict("https://a.example", allowed=("https://a.example",)) == Verdict(True, "https://a.example")
 

@@ -164,7 +164,7 @@ def test_of_an_array_all_are_taken_or_none() -> None:
 def test_the_error_quotes_what_was_got_but_never_a_raw_line_break_or_all_of_it() -> None:
     with pytest.raises(BadFrame) as caught:
         NATIVE.receive('{"n":1,\n\x1b[31m' + "x" * 10_000)
-    assert r'{"n":1,\n\x1b[31mxxx' in caught.value.message
+    assert r"1,\n\x1b[31mxxx" in caught.value.message
     assert "\n" not in caught.value.message and "\x1b" not in caught.value.message
     assert len(caught.value.message) < 300
 
