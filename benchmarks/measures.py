@@ -1,0 +1,304 @@
+"""What is measured. Each measure runs its servers in turn, in rounds, and returns a row for each of them.
+
+Rule: a figure is the median over the rounds; a ratio is the median of each round's ratio to the reference of the same round.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from statistics import median
+from typing import NamedTuple, cast
+
+from benchmarks.clients import Client, EventStream, Poll, SocketIO, SocketIOPoll, Visitor, WebSocket
+from benchmarks.load import Crowd, Faults, Tally
+from benchmarks.servers import BARE, BY_HAND, COMETWARE, FLOOR, SOCKETIO, Server, cores, missing_peers, running
+
+WEBSOCKET, SSE, POLL = "WebSocket", "SSE", "long poll"
+MICRO, MILLI = 1e6, 1e3
+_PAGE = 4096
+
+
+class Way(NamedTuple):
+    """How clients of a server use one transport."""
+
+    kind: type[Client]
+    path: str
+
+    def open(self, port: int) -> Client:
+        return self.kind(port, self.path)
+
+
+_ENGINE = "/socket.io/?EIO=4&transport="
+WAYS: Mapping[str, Mapping[str, Way]] = {
+    FLOOR: {WEBSOCKET: Way(WebSocket, "/ws"), SSE: Way(EventStream, "/sse"), POLL: Way(Poll, "/poll")},
+    COMETWARE: {WEBSOCKET: Way(WebSocket, "/comet"), SSE: Way(EventStream, "/comet"), POLL: Way(Poll, "/comet")},
+    SOCKETIO: {WEBSOCKET: Way(SocketIO, _ENGINE + "websocket"), POLL: Way(SocketIOPoll, _ENGINE + "polling")},
+    BY_HAND: {WEBSOCKET: Way(WebSocket, "/ws"), SSE: Way(EventStream, "/sse")},
+}
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How much is done: clients, rounds, and seconds of each round."""
+
+    clients: int = 1000
+    rounds: int = 7
+    seconds: float = 1.0
+    echoing: int = 100
+    idle: int = 3000
+    connects: int = 200
+    peers: bool = True
+
+
+SHORT = Effort(clients=100, rounds=1, seconds=0.2, echoing=20, idle=300, connects=30, peers=False)
+
+
+@dataclass
+class Row:
+    """One line of the result. `ratio` is to the reference, whose own is 1."""
+
+    measure: str
+    server: str
+    value: float
+    unit: str
+    ratio: float
+    note: str = ""
+    busy: float = 0.0
+    faults: Faults = field(default_factory=Faults)
+
+
+class Bench:
+    """The servers that a run needs, each started when it is first asked for."""
+
+    def __init__(self, effort: Effort) -> None:
+        self.effort = effort
+        self.core, load_core = cores()
+        os.sched_setaffinity(0, load_core)
+        self._servers: dict[str, Server] = {}
+        self._stack = ExitStack()
+        self._absent = {*missing_peers()} if effort.peers else {SOCKETIO, BY_HAND}
+
+    def __enter__(self) -> Bench:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def server(self, name: str) -> Server:
+        if name not in self._servers:
+            self._servers[name] = self._stack.enter_context(running(name, self.core))
+        return self._servers[name]
+
+    def names(self, transport: str) -> list[str]:
+        """Name the servers that have a transport and can be run here."""
+        return [name for name, ways in WAYS.items() if transport in ways and name not in self._absent]
+
+    def crowd(self, server: Server, transport: str, count: int, *, publishing: bool = True) -> Crowd:
+        way = WAYS[server.name][transport]
+        publisher = WAYS[server.name][WEBSOCKET] if publishing else None
+        return Crowd(server, count, way.open, publisher and cast("Callable[[int], WebSocket]", publisher.open))
+
+    @contextmanager
+    def crowds(self, transport: str, count: int, *, publishing: bool = True) -> Iterator[list[Crowd]]:
+        """Open a crowd at each server that has a transport."""
+        with ExitStack() as stack:
+            servers = [self.server(name) for name in self.names(transport)]
+            yield [stack.enter_context(self.crowd(server, transport, count, publishing=publishing)) for server in servers]
+
+    def rounds(
+        self,
+        measure: str,
+        crowds: list[Crowd],
+        run: Callable[[Crowd], Tally],
+        value: Callable[[Tally], float],
+        unit: str,
+        note: Callable[[Iterable[Tally]], str] = lambda tallies: "",
+    ) -> list[Row]:
+        """Run each crowd in turn, in each round beginning with another one; the first one is the reference."""
+        tallies: dict[int, list[Tally]] = {index: [] for index in range(len(crowds))}
+        for number in range(self.effort.rounds):
+            for step in range(len(crowds)):
+                index = (number + step) % len(crowds)
+                tallies[index].append(run(crowds[index]))
+                for crowd in crowds:
+                    crowd.idle()
+        values = {index: [value(tally) for tally in tallies[index]] for index in tallies}
+        return [
+            Row(
+                measure,
+                crowd.server.name,
+                median(values[index]),
+                unit,
+                median(mine / reference for mine, reference in zip(values[index], values[0], strict=True)),
+                note(tallies[index]),
+                median(tally.busy for tally in tallies[index]),
+                crowd.faults,
+            )
+            for index, crowd in enumerate(crowds)
+        ]
+
+
+def _rate(what: str, tallies: Iterable[Tally]) -> str:
+    return f"{median(tally.count / tally.seconds for tally in tallies):,.0f} {what}/s"
+
+
+def _slowest(tallies: Iterable[Tally]) -> str:
+    return f"p99 {median(tally.percentile(99) for tally in tallies) * MILLI:.1f} ms"
+
+
+def _cpu(tally: Tally) -> float:
+    return tally.cpu_each * MICRO
+
+
+def _median_time(tally: Tally) -> float:
+    return tally.percentile(50) * MILLI
+
+
+def fanout(bench: Bench, transport: str, window: int) -> list[Row]:
+    """One message to everybody: server CPU for each delivery."""
+    effort = bench.effort
+    measure = f"fan-out, {transport}, {'one at a time' if window == 1 else f'{window} waiting'}"
+    with bench.crowds(transport, effort.clients) as crowds:
+        for crowd in crowds:
+            crowd.flood(effort.seconds / 5, window)
+        return bench.rounds(
+            measure,
+            crowds,
+            lambda crowd: crowd.flood(effort.seconds, window),
+            _cpu,
+            "µs/delivery",
+            partial(_rate, "deliveries"),
+        )
+
+
+def echo(bench: Bench) -> list[Row]:
+    """A message to the server, through its handler, and back: server CPU for each."""
+    effort = bench.effort
+    with bench.crowds(WEBSOCKET, effort.echoing, publishing=False) as crowds:
+        for crowd in crowds:
+            crowd.echo(effort.seconds / 5)
+        return bench.rounds(
+            f"echo, {effort.echoing} clients",
+            crowds,
+            lambda crowd: crowd.echo(effort.seconds),
+            _cpu,
+            "µs/message",
+            lambda tallies: f"{_rate('messages', tallies)}, {_slowest(tallies)}",
+        )
+
+
+def latency(bench: Bench) -> list[Row]:
+    """Five messages a second: how long each takes to each client."""
+    effort = bench.effort
+    with bench.crowds(WEBSOCKET, effort.clients) as crowds:
+        return bench.rounds(
+            "latency at 5 messages/s",
+            crowds,
+            lambda crowd: crowd.pace(3 * effort.seconds, 5),
+            _median_time,
+            "ms",
+            _slowest,
+        )
+
+
+def connect(bench: Bench) -> list[Row]:
+    """A client comes: server CPU for each, greeting or held poll included."""
+    effort = bench.effort
+    rows = []
+    for transport in (WEBSOCKET, SSE, POLL):
+        names = bench.names(transport)
+        values: dict[str, list[float]] = {name: [] for name in names}
+        for _ in range(effort.rounds):
+            for name in names:
+                server = bench.server(name)
+                server.settle()
+                before = server.cpu_seconds
+                with bench.crowd(server, transport, effort.connects, publishing=False):
+                    values[name].append((server.cpu_seconds - before) / effort.connects * MICRO)
+        rows += [
+            Row(
+                f"connect, {transport}",
+                name,
+                median(mine),
+                "µs",
+                median(own / reference for own, reference in zip(mine, values[FLOOR], strict=True)),
+            )
+            for name, mine in values.items()
+        ]
+    return rows
+
+
+def idle(bench: Bench) -> list[Row]:
+    """Clients that only wait: resident memory of the server for each, in a process that served few before."""
+    effort = bench.effort
+    values: dict[str, dict[str, float]] = {}
+    for name in bench.names(WEBSOCKET):
+        values[name] = {}
+        with running(name, bench.core) as server, ExitStack() as stack:
+            for transport in WAYS[name]:
+                with bench.crowd(server, transport, 20):
+                    pass
+            for transport in WAYS[name]:
+                before = server.resident_bytes
+                stack.enter_context(bench.crowd(server, transport, effort.idle, publishing=False))
+                values[name][transport] = max(_PAGE, server.resident_bytes - before) / effort.idle
+    return [
+        Row(f"idle {transport}, {effort.idle} clients", name, each, "bytes", each / values[FLOOR][transport])
+        for transport in (WEBSOCKET, SSE, POLL)
+        for name in bench.names(transport)
+        for each in [values[name][transport]]
+    ]
+
+
+def request(bench: Bench) -> list[Row]:
+    """A plain page of the application, bare and wrapped: server CPU for each. The reference is the bare application."""
+    effort = bench.effort
+    with ExitStack() as stack:
+        visitors = Way(Visitor, "/")
+        crowds = [stack.enter_context(Crowd(bench.server(name), 1, visitors.open, None)) for name in (BARE, COMETWARE)]
+        for crowd in crowds:
+            crowd.visit(effort.seconds / 5)
+        return bench.rounds("plain page", crowds, lambda crowd: crowd.visit(effort.seconds), _cpu, "µs/request", _slowest)
+
+
+def flood(bench: Bench) -> list[Row]:
+    """A plain page of the application while its channel is flooded: how long it takes."""
+    effort = bench.effort
+    with bench.crowds(WEBSOCKET, effort.clients) as crowds:
+        return bench.rounds(
+            "plain page during a flood",
+            crowds,
+            lambda crowd: crowd.disturb(effort.seconds, 4),
+            _median_time,
+            "ms",
+            lambda tallies: f"{_slowest(tallies)}, {_rate('deliveries', tallies)}",
+        )
+
+
+MEASURES: Mapping[str, Callable[[Bench], list[Row]]] = {
+    "websocket": partial(fanout, transport=WEBSOCKET, window=1),
+    "waiting": partial(fanout, transport=WEBSOCKET, window=64),
+    "sse": partial(fanout, transport=SSE, window=1),
+    "poll": partial(fanout, transport=POLL, window=1),
+    "echo": echo,
+    "latency": latency,
+    "connect": connect,
+    "idle": idle,
+    "request": request,
+    "flood": flood,
+}
+
+
+def run(names: Iterable[str], effort: Effort, show: Callable[[Row], None]) -> list[Row]:
+    """Run some measures and show each row as it comes."""
+    rows: list[Row] = []
+    with Bench(effort) as bench:
+        for name in names:
+            for row in MEASURES[name](bench):
+                rows.append(row)
+                show(row)
+    return rows
