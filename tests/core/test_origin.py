@@ -15,8 +15,17 @@ def verdict(
     referer: str | None = None,
     cookie: bool = True,
     allowed: tuple[str, ...] = (),
+    script: bool = False,
 ) -> Verdict:
-    return judge(origin=origin, host=host, fetch_site=site, referer=referer, has_cookie=cookie, allowed_origins=allowed)
+    return judge(
+        origin=origin,
+        host=host,
+        fetch_site=site,
+        referer=referer,
+        has_cookie=cookie,
+        allowed_origins=allowed,
+        script=script,
+    )
 
 
 @pytest.mark.parametrize(
