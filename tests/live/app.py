@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import threading
+import time
 from collections import defaultdict
 from typing import Any
 from urllib.parse import parse_qsl
@@ -45,13 +46,18 @@ class Journal:
 
     def wait(self, count: int, seconds: float, wanted: dict[str, str]) -> list[dict[str, Any]]:
         """Return the lines that match, as soon as there are so many of them or the time is over."""
+        found: list[dict[str, Any]] = []
+        seen = 0
 
-        def matching() -> list[dict[str, Any]]:
-            return [line for line in self._lines if all(line.get(name) == value for name, value in wanted.items())]
+        def enough() -> bool:
+            nonlocal seen
+            new, seen = self._lines[seen:], len(self._lines)
+            found.extend(line for line in new if all(line.get(name) == value for name, value in wanted.items()))
+            return len(found) >= count
 
         with self._written:
-            self._written.wait_for(lambda: len(matching()) >= count, seconds)
-            return matching()
+            self._written.wait_for(enough, seconds)
+        return found
 
 
 journal = Journal()
@@ -110,6 +116,13 @@ def wait(client: Client, data: Any) -> str:
     pass_gate(data)
     journal.write("end", client=client.id, data=data)
     return "done"
+
+
+@channel.on("sleep")
+def sleep(client: Client, data: Any) -> None:
+    journal.write("begin", client=client.id, data=data)
+    time.sleep(data)
+    journal.write("end", client=client.id, data=data)
 
 
 @channel.on("join")

@@ -74,7 +74,7 @@ class Server:
     def journal(self, count: int = 0, seconds: float = LIMIT_SECONDS, **wanted: str) -> list[dict[str, Any]]:
         """Wait until the handlers have written so many lines of this kind, and return all of them."""
         lines: list[dict[str, Any]] = self.get("/journal", count=count, seconds=seconds, **wanted)
-        assert len(lines) >= count, f"{count} × {wanted} within {seconds} s, got {lines}"
+        assert len(lines) >= count, f"{count} × {wanted} within {seconds} s, got {len(lines)}, the last {lines[-5:]}"
         return lines
 
     def life_of(self, client: str) -> list[str]:
