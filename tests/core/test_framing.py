@@ -91,7 +91,9 @@ def test_an_event_of_a_stream_is_written_like_this(frame: Frame, text: str) -> N
 
 def read_events(text: str) -> list[tuple[str, str, str]]:
     """Read a stream as a browser does (WHATWG HTML §9.2.6): data, event, and the last event's id."""
-    events, data, event, last_id = [], [], "", ""
+    events: list[tuple[str, str, str]] = []
+    data: list[str] = []
+    event = last_id = ""
     for line in re.split("\r\n|\r|\n", text):
         if not line:
             if data:

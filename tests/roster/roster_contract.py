@@ -108,8 +108,7 @@ class RosterContract(ABC):
     def test_joins_from_many_threads_are_all_kept(self, roster: Roster) -> None:
         record, _ = roster.open("a", "key", None, 0)
         workers = [
-            threading.Thread(target=lambda me=me: [roster.join("a", f"room:{me}-{n}") for n in range(100)])  # type: ignore[misc]
-            for me in range(8)
+            threading.Thread(target=lambda me=me: [roster.join("a", f"room:{me}-{n}") for n in range(100)]) for me in range(8)
         ]
         for worker in workers:
             worker.start()
