@@ -123,7 +123,7 @@ def test_no_mutation_breaks_the_decoder_with_another_error(tree: Any, draw: st.D
         return
 
 
-@given(st.recursive(st.none() | st.text(), lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner)))
+@given(st.recursive(st.none() | st.text(), lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner), max_leaves=8))
 def test_plain_json_is_written_as_anybody_would_write_it(tree: Any) -> None:
     if '"$' not in json.dumps(tree, ensure_ascii=False):
         assert encode(tree) == json.dumps(tree, ensure_ascii=False, separators=(",", ":"))

@@ -136,7 +136,7 @@ class WindowAgainstModel(RuleBasedStateMachine):
 
 
 TestWindowAgainstModel = WindowAgainstModel.TestCase
-TestWindowAgainstModel.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
+TestWindowAgainstModel.settings = settings(max_examples=80, stateful_step_count=40, deadline=None)
 
 
 def test_a_reader_whose_own_mail_is_all_there_meets_no_gap() -> None:

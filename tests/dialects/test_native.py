@@ -206,7 +206,8 @@ def test_anything_at_all_is_understood_or_answered(body: str | bytes) -> None:
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
-    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=10), inner, max_size=4),
+    max_leaves=8,
 )
 FIELDS = dict.fromkeys(("n", "event", "data", "reply", "ping", "close"), JSON)
 

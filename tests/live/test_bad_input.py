@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.live.raw import UPGRADE, Answer, Line, ask, head, masked, open_websocket, request, shape
-from tests.live.server import Server, serve
+from tests.live.server import LIMIT_SECONDS, Server, serve
 from tests.live.strict import LIMIT_BYTES
 
 KEY = "abcdefghijklmnopqrstuv"
@@ -22,6 +24,21 @@ JSON = "application/json"
 def server() -> Iterator[Server]:
     with serve(application="tests.live.strict:app") as server:
         yield server
+
+
+def open_files(server: Server) -> int:
+    return len(os.listdir(f"/proc/{server.pid}/fd"))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def files_at_first(server: Server) -> int:
+    """How many files the server has open when it has served each transport and everybody has left."""
+    for accept in ("text/event-stream", "application/json"):
+        with Line(server.port) as line:
+            line.send(request(accept=accept)).head()
+    with open_websocket(server.port) as line:
+        assert echoes(line)
+    return open_files(server)
 
 
 @pytest.fixture(scope="module")
@@ -545,3 +562,11 @@ def test_random_frames_do_not_kill_the_server(port: int, payload: bytes, opcode:
 
 def test_none_of_all_this_has_left_a_traceback(server: Server) -> None:
     assert server.unexpected_errors == []
+
+
+def test_none_of_all_this_has_left_a_socket(server: Server, files_at_first: int) -> None:
+    """Whoever has left is let go, within the seconds that a close may take."""
+    end = time.monotonic() + LIMIT_SECONDS
+    while open_files(server) > files_at_first and time.monotonic() < end:
+        assert is_alive(server.port)
+    assert open_files(server) <= files_at_first
