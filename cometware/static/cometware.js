@@ -369,6 +369,7 @@
     slow: 20000,
     short: 2000,
     script: 35000,
+    margin: 10000, // how much later than announced a heartbeat may come
     check: 3000, // how long a connection may take to prove that it lives
     watch: 2000,
     slept: 12000, // a timer that is so late has slept
@@ -486,7 +487,7 @@
         parameters.after = position;
         return base + query(parameters);
       };
-      link.to = function (keyed) { return base + query({ v: 1, key: cross || keyed ? key : 0 }); };
+      link.to = function (keyed) { return base + query({ v: 1, key: cross || keyed ? key : '' }); };
       link.hold = function () { return hold; };
       link.onopen = function () {
         link.seen = now();
@@ -1037,7 +1038,7 @@
     function watch() {
       var time = now(), slept = time - beat > times.slept, link = serving;
       beat = time;
-      if (link && time - link.seen > heartbeat * 1000 + Math.max(10000, 4 * rtt)) {
+      if (link && time - link.seen > heartbeat * 1000 + Math.max(times.margin, 4 * rtt)) {
         if (isStream(link) && ++stalls > 1) leaveStream('silent');
         lost(link, 'silent', 1);
       } else if (slept) check();

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
 import statistics
@@ -11,7 +12,7 @@ from typing import Any
 
 import pytest
 from engines import ENGINES, Engine
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Error, Page
 from proxies import PROXIES, through
 from website import Site
 
@@ -32,16 +33,20 @@ comet.on('message', function () {
   if (seen.length < %(count)d) return;
   for (var i = 0, good = 1; i < seen.length; i++) if (seen[i] !== i) good = 0;
   var report = {transport: comet.transport, good: good, count: seen.length, reply: reply, client: comet.client, events: events.slice(0, 20)};
+  tell(report);
+});
+function tell(report) {
   var tag = document.createElement('script');
   tag.src = '/report/%(key)s?d=' + encodeURIComponent(JSON.stringify(report));
+  tag.onerror = function () { tell(report); };
   document.body.appendChild(tag);
-});
+}
 """
 
 
 @pytest.fixture(scope="module")
 def site() -> Iterator[Site]:
-    with Site() as running:
+    with Site(origins="*") as running:  # most of these proxies send a Host of their own
         yield running
 
 
@@ -135,7 +140,11 @@ def test_behind_a_proxy_nothing_is_lost_and_the_best_transport_is_found(name: st
         context = chromium.new_context(ignore_https_errors=True)
         try:
             page = context.new_page()
-            page.goto(site.page(then=script).replace(site.url, url), wait_until="commit")
+            for _ in range(9):  # the proxy that resets every third request does so to the page and its script, too
+                with contextlib.suppress(Error):
+                    page.goto(site.page(then=script).replace(site.url, url))
+                    if page.evaluate("!!window.comet"):
+                        break
             report = check(site, key, 2000)
         finally:
             context.close()

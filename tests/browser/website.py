@@ -62,6 +62,11 @@ class Site:
         self._process = None
 
     @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
+    @property
     def errors(self) -> str:
         self._errors.seek(0)
         return self._errors.read()

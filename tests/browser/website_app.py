@@ -171,6 +171,12 @@ def close(client: str, code: int) -> Any:
     return "", 204
 
 
+@app.get("/drain/<float:seconds>")
+def drain(seconds: float) -> Any:
+    app.wsgi_app.drain(seconds)  # type: ignore[attr-defined]
+    return "", 204
+
+
 @app.get("/login/<user>")
 def login(user: str) -> Any:
     response = jsonify(user)
