@@ -6,10 +6,10 @@ import json
 import os
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 from weakref import WeakSet
 
-from cometware.client import Client
+from cometware.client import Client, Environ
 from cometware.core import data as _data
 from cometware.core.data import Data
 from cometware.core.entry import Entry, Message, Position, audiences, event_name
@@ -22,6 +22,16 @@ from cometware.roster.memory import MemoryRoster
 
 Handler = TypeVar("Handler", bound=Callable[..., Any])
 Around = Callable[[], AbstractContextManager[Any]]
+
+
+class Hooks(Protocol):
+    """What answers in the place of handlers that a channel does not have: `cometware.hooks`."""
+
+    def handles(self, event: str) -> bool: ...
+
+    def call(self, event: str, client: Client, *arguments: Any) -> Any: ...
+
+    def remember(self, record: Record, environ: Environ) -> None: ...
 
 
 class Channel:
@@ -57,6 +67,7 @@ class Channel:
         self.limits = limits or Limits()
         self._around = around or nullcontext
         self._handlers: dict[str, Callable[..., Any]] = {}
+        self._hooks: Hooks | None = None
         self._opening = real_lock()
         self._log: Log | None = None
         self._roster: Roster | None = None
@@ -158,19 +169,31 @@ class Channel:
 
     def handles(self, event: str) -> bool:
         """Is there a handler for this event? (Life-cycle names are never a client's event.)"""
-        return event in self._handlers
+        return event in self._handlers or (self._hooks is not None and self._hooks.handles(event))
 
     def call(self, event: str, client: Client, *arguments: Any) -> Any:
-        """Run a handler inside `around`, then keep what it changed in `client.data`; return what it returned."""
+        """Run a handler inside `around`, then keep what it changed in `client.data`; return what it returned.
+
+        Where there is none, the hooks are asked, if there are any.
+        """
         handler = self._handlers.get(event)
         if handler is None:
-            return None
+            return None if self._hooks is None else self._hooks.call(event, client, *arguments)
         with self._around():
             result = handler(client, *arguments)
         changed = client.changed_data()
         if changed is not None:
             client._record.data = changed
         return result
+
+    def use_hooks(self, hooks: Hooks) -> None:
+        """Have these answer where there is no handler; the last ones that were given count."""
+        self._hooks = hooks
+
+    def remember(self, record: Record, environ: Environ) -> None:
+        """Keep of a client's request what hooks will need; nothing, if there are none."""
+        if self._hooks is not None:
+            self._hooks.remember(record, environ)
 
     # The store, opened at first use in each process
 

@@ -1,10 +1,64 @@
-"""Django's login and its database connections, for `Cometware(…, user=…)` and `Channel(around=…)`."""
+"""For Django: `channel`, the one that settings name; the hooks' middleware; Django's login and its database connections."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from cometware.channel import Channel
+from cometware.hooks import is_hook
+
+if TYPE_CHECKING:
+    channel: Channel
+    """The channel that `settings.COMETWARE_CHANNEL` names, like "mysite.live.channel"; looked for when it is first used."""
+
+
+def __getattr__(name: str) -> Any:
+    if name != "channel":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from django.utils.functional import SimpleLazyObject
+
+    return globals().setdefault("channel", SimpleLazyObject(_find_channel))
+
+
+def _find_channel() -> Channel:
+    from django.conf import settings
+    from django.core.exceptions import ImproperlyConfigured
+    from django.utils.module_loading import import_string
+
+    path = getattr(settings, "COMETWARE_CHANNEL", None)
+    if path is None:
+        raise ImproperlyConfigured('COMETWARE_CHANNEL is not set; expected where your Channel is, like "mysite.live.channel"')
+    try:
+        found = import_string(path)
+    except ImportError as error:
+        raise ImproperlyConfigured(f"COMETWARE_CHANNEL = {path!r}: {error}") from error
+    if not isinstance(found, Channel):
+        raise ImproperlyConfigured(f"COMETWARE_CHANNEL = {path!r}: expected a cometware.Channel, got {type(found).__name__}")
+    return found
+
+
+def hook_middleware(get_response: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """For `settings.MIDDLEWARE`, with `Cometware(hooks=…)`: the channel's own requests need no CSRF token.
+
+    Nobody else's: they are known by an object in the environ that no header can bring. One whose time ran out ends as
+    every request does, so that its database connections do not stay open.
+    """
+
+    def middleware(request: Any) -> Any:
+        if not is_hook(request.META):
+            return get_response(request)
+        request._dont_enforce_csrf_checks = True
+        try:
+            return get_response(request)
+        except BaseException:  # of an Exception, Django has made a response already
+            from django.core.signals import request_finished
+
+            request_finished.send(sender=middleware)
+            raise
+
+    return middleware
 
 
 def user(environ: dict[str, Any]) -> str | None:

@@ -11,18 +11,23 @@ class Refused(CometwareError):
     """Raised by `on_open` (or any handler): this client may not do this.
 
     From `on_open` the client receives `status` as an HTTP status, before any 101 Switching Protocols; from another
-    handler it becomes the error reply to that one message.
+    handler it becomes the error reply to that one message. `body`, of this `content_type`, is what the client is shown
+    instead of `reason`; an error reply has it beside the reason.
 
     >>> str(Refused(403, "members only"))
     '403: members only'
     """
 
-    def __init__(self, status: int = 403, reason: str = "") -> None:
+    def __init__(
+        self, status: int = 403, reason: str = "", *, body: bytes = b"", content_type: str = "application/json"
+    ) -> None:
         if not 400 <= status <= 599:
             raise ValueError(f"Refused(status=…) needs an HTTP status from 400 to 599, got {status}")
         super().__init__(status, reason)
         self.status = status
         self.reason = reason
+        self.body = body
+        self.content_type = content_type
 
     def __str__(self) -> str:
         return f"{self.status}: {self.reason}" if self.reason else str(self.status)

@@ -1,15 +1,68 @@
-"""Flask's login, for `Cometware(…, user=…)`. (Use `around=app.app_context` for handlers.)"""
+"""For Flask: `Comet`, the extension; and Flask's login, for `Cometware(…, user=…)`."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
+
+from cometware.channel import Channel
+from cometware.middleware import Cometware
 
 if TYPE_CHECKING:
     from flask import Flask
 
+User = Callable[[dict[str, Any]], "str | None"]
 
-def user(app: Flask, name: str = "user") -> Callable[[dict[str, Any]], str | None]:
+
+class Comet:
+    """The channel as a Flask extension: `Comet(app)`, or `comet = Comet()` and later `comet.init_app(app)`.
+
+    `channel` is there from the beginning: handlers are registered with it, and `comet.channel.publish(…)` works in views,
+    signals and threads alike. Handlers run in the app's context. `user` is where the session has the name of who is logged
+    in (Flask-Login: `"_user_id"`), or a function of the environ that finds it. `options` are the others of `Cometware`, like `hooks="/realtime"`.
+    An application finds its extension in `app.extensions["cometware"]`.
+
+    Made for another application once more (an application factory in tests), the channel is that of the newest one.
+    """
+
+    def __init__(
+        self,
+        app: Flask | None = None,
+        channel: Channel | None = None,
+        *,
+        path: str = "/comet",
+        user: str | User | None = "user",
+        **options: Any,
+    ) -> None:
+        self.channel = channel or Channel(around=self._context)
+        self._app: Flask | None = None
+        self._path = path
+        self._user = user
+        self._options = options
+        if app is not None:
+            self.init_app(app)
+
+    def init_app(self, app: Flask) -> None:
+        """Put the channel in front of an application.
+
+        Raises:
+            ValueError: It has a channel by this extension already.
+        """
+        if "cometware" in app.extensions:
+            raise ValueError(f"{app.name} has this extension already: {app.extensions['cometware']!r}")
+        self._app = app
+        app.extensions["cometware"] = self
+        find = user(app, self._user) if isinstance(self._user, str) else self._user
+        app.wsgi_app = Cometware(app.wsgi_app, self.channel, self._path, find, **self._options)  # type: ignore[method-assign]
+
+    def _context(self) -> AbstractContextManager[Any]:
+        if self._app is None:
+            raise RuntimeError("Comet has no application yet: call comet.init_app(app)")
+        return self._app.app_context()
+
+
+def user(app: Flask, name: str = "user") -> User:
     """Return a function that finds who is logged in: the value `name` of the Flask session, None if there is none.
 
     Flask-Login keeps its user in `_user_id`: `user(app, "_user_id")`.

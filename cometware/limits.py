@@ -35,6 +35,8 @@ class Limits:
     """How long a message whose number is not the next one waits for those before it."""
     body_seconds: float = 30
     """How long the body of a POST may take to arrive."""
+    hook_seconds: float = 30
+    """How long the wrapped application may take to answer one request of the channel itself (`Cometware(hooks=…)`)."""
 
     max_message_bytes: int = 1024 * 1024
     """A larger message gets an error and the connection stays; one over four times this ends it (413, or close 1009)."""
@@ -42,6 +44,8 @@ class Limits:
     """Messages of one client that wait for their handler; beyond, its socket is not read (or its POST gets 429)."""
     max_handlers: int = 200
     """Handlers that may run beside each other in a worker."""
+    max_hooks: int = 50
+    """Requests of the channel to the wrapped application that may run beside each other in a worker."""
     max_clients: int = 100_000
     """Clients that one worker keeps; the next one is refused with 503."""
 

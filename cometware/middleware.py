@@ -17,6 +17,7 @@ from cometware.core.text import shown
 from cometware.endpoint import Endpoint
 from cometware.endpoint.answers import Headers, error_response, json_response, nothing, scripted
 from cometware.endpoint.exchange import StartResponse, User
+from cometware.hooks import AppHooks, is_below, is_hook
 
 logger = logging.getLogger("cometware")
 
@@ -28,7 +29,8 @@ class Cometware:
     `cometware.flask.user(app, "user")`. `allowed_origins` are pages of other origins that may use the channel with their
     visitors' cookies, like `["https://shop.example"]`; `"*"` lets everybody in, without cookies. `subprotocols` are those
     that a plain WebSocket may choose from. `status_token` switches `<path>/status` on, which tells who is here and how
-    to requests with `Authorization: Bearer <token>`.
+    to requests with `Authorization: Bearer <token>`. `hooks` is the path below which the application itself answers, by
+    ordinary views, to what clients do that has no handler (`cometware.hooks`); from outside it is 404.
 
     >>> def app(environ, start_response):
     ...     start_response("200 OK", [("Content-Type", "text/plain")])
@@ -49,6 +51,8 @@ class Cometware:
         allowed_origins: Collection[str] = (),
         subprotocols: Sequence[str] = (),
         status_token: str | None = None,
+        hooks: str | None = None,
+        threads: int = 0,
     ) -> None:
         if not path.startswith("/") or path.endswith("/"):
             raise ValueError(f"Cometware(path={path!r}): expected a path like '/comet'")
@@ -57,13 +61,15 @@ class Cometware:
         self.path = path
         self._allowed_origins = check_allowed_origins(allowed_origins)
         self._status_token = status_token
-        self._endpoint = Endpoint(channel, user, subprotocols)
+        self.hooks = hooks
+        if hooks is not None:
+            channel.use_hooks(AppHooks(app, channel, hooks))
+        self._endpoint = Endpoint(channel, user, subprotocols, threads)
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         path = environ.get("PATH_INFO", "")
         if not path.startswith(self.path) or path[len(self.path) : len(self.path) + 1] not in ("", "/"):
-            result: Iterable[bytes] = self.app(environ, start_response)
-            return result
+            return self._app(environ, start_response)
         if path == self.path + "/status" and self._status_token:
             return self._status(environ)(environ, start_response)
         if path not in (self.path, self.path + "/"):
@@ -73,6 +79,15 @@ class Cometware:
             message = f"nothing is at {shown(path)}; the channel is at {self.path}"
             return error_response(404, "path", message)(environ, start_response)
         return self._channel(environ, start_response)
+
+    def _app(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        """Hand over to the application, but for what is ours alone to ask of it."""
+        if not is_hook(environ):
+            if self.hooks is not None and is_below(self.hooks, environ.get("PATH_INFO", "")):
+                return error_response(404, "path", "nothing is here")(environ, start_response)
+            environ["cometware.channel"] = self.channel
+        result: Iterable[bytes] = self.app(environ, start_response)
+        return result
 
     def drain(self, window_seconds: float) -> None:
         """Ask every client to come back, spread over a window of seconds: this process is about to end."""

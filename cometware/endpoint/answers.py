@@ -13,6 +13,8 @@ from cometware.client import Environ
 from cometware.core import framing
 from cometware.core.data import dumps
 from cometware.core.negotiation import is_callback
+from cometware.errors import Refused
+from cometware.transports.inbox import refusal
 from cometware.transports.poll import SCRIPT_TYPE
 
 Headers: TypeAlias = list[tuple[str, str]]
@@ -43,6 +45,15 @@ def nothing() -> Response:
 
 def error_response(status: int, code: str, message: str, **details: object) -> Response:
     return json_response(status, {"error": {"code": code, "message": message, **details}})
+
+
+def refused_response(refused: Refused, *, as_json: bool) -> Response:
+    """Answer as the application did, if it gave a body; else, and to a script, in JSON why."""
+    if refused.body and not as_json:
+        return Response(refused.body, refused.status, content_type=refused.content_type)
+    details = refusal(refused)
+    del details["status"]
+    return json_response(refused.status, {"error": details})
 
 
 def scripted(environ: Environ, response: Response) -> Response:

@@ -35,11 +35,16 @@ class Exchange:
     @property
     def user(self) -> str | None:
         """Ask the application's own login who sends this request."""
-        return None if self.find_user is None else self.find_user(self.environ)
+        return None if self.find_user is None else self.worker.blocking(self.find_user, self.environ)
 
     @property
     def is_http11(self) -> bool:
         return bool(self.environ.get("SERVER_PROTOCOL") == "HTTP/1.1")
+
+    @property
+    def is_chunked(self) -> bool:
+        """Do we write an endless body in chunks?"""
+        return self.is_http11 and not self.server.frames_bodies
 
     @property
     def headers(self) -> Headers:

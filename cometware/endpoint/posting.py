@@ -47,6 +47,7 @@ def _once(exchange: Exchange, events: Sequence[Event], dialect: str) -> Response
     worker = exchange.worker
     record = Record(secrets.token_hex(12), None, exchange.user, 0)
     record.transport, record.dialect = Ticket.transport, dialect
+    worker.channel.remember(record, exchange.environ)
     run_on_open(worker, Client(worker.channel, record, Ticket.transport, dialect, exchange.environ))
     record.state = State.OPEN
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 import os
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -17,37 +18,38 @@ from cometware.channel import Channel
 from cometware.client import Environ
 from cometware.core.negotiation import ACCEPTED, Asked, Facts, NotNegotiable, Transport, negotiate
 from cometware.core.text import shown
-from cometware.endpoint.answers import BASE_HEADERS, Headers, error_response, query_of, scripted
+from cometware.endpoint.answers import BASE_HEADERS, Headers, error_response, query_of, refused_response, scripted
 from cometware.endpoint.exchange import Exchange, StartResponse, User
 from cometware.endpoint.polling import poll
 from cometware.endpoint.posting import post
 from cometware.endpoint.streaming import stream, websocket
 from cometware.errors import Refused
+from cometware.logs.base import real_lock
 from cometware.servers.base import Server
 from cometware.servers.detect import detect
+from cometware.servers.threaded import Threaded
+from cometware.transports.loop import LoopThread
 from cometware.transports.report import logger
 from cometware.transports.worker import Worker
 
-_WHY = "since this server does not hand its connections over"
-_FIX = "serve with `cometware serve`, or with gevent.pywsgi and handler_class=cometware.Handler"
+_HANDLER_THREADS = 8
+"""Native threads for handlers where the server's own requests run in threads, unless `threads` says otherwise."""
+_FIX = "`cometware serve`, gevent.pywsgi with handler_class=cometware.Handler and `gunicorn -k gevent` carry all"
 
 
 class Endpoint:
     """One channel behind one URL. `user` is asked at each request who is logged in."""
 
-    def __init__(self, channel: Channel, user: User | None, subprotocols: Sequence[str]) -> None:
+    def __init__(self, channel: Channel, user: User | None, subprotocols: Sequence[str], threads: int) -> None:
         self.channel = channel
         self._user = user
         self._subprotocols = tuple(subprotocols)
+        self._threads = threads
         self._worker: Worker | None = None
+        self._loop: LoopThread | None = None
+        self._starting = real_lock()
+        self._process = 0
         self._told = False
-
-    @property
-    def worker(self) -> Worker:
-        """The channel's worker in this process; made at the first request, and again after a fork."""
-        if self._worker is None or self._worker.process != os.getpid():
-            self._worker = Worker(self.channel)
-        return self._worker
 
     def drain(self, window_seconds: float) -> None:
         """Ask the clients of this process to come back."""
@@ -67,38 +69,81 @@ class Endpoint:
 
     def serve(self, environ: Environ, start_response: StartResponse, cors: Headers) -> Iterable[bytes]:
         """Answer a request whose origin was found good."""
+        server = detect(environ, start_response)
+        if not self._told:
+            self._told = True
+            self._tell(server)
+        if isinstance(server, Threaded):
+            return self._serve_threaded(server, environ, start_response, cors)
+        return self._answer(self._worker_here(0), server, environ, start_response, cors)
+
+    def _tell(self, server: Server) -> None:
+        """Say once which transports this server cannot carry, why, and what to change."""
+        if server.why:
+            transports = ", ".join(server.transports)
+            logger.warning("server %s: transports %s; %s; %s", shown(server.name), transports, server.why, _FIX)
+
+    def _worker_here(self, threads: int) -> Worker:
+        """Return the worker of this event loop; made at the first request, and again after a fork."""
+        if self._worker is None or self._worker.process != os.getpid():
+            self._worker = Worker(self.channel, threads=self._threads or threads)
+        return self._worker
+
+    def _serve_threaded(
+        self, server: Threaded, environ: Environ, start_response: StartResponse, cors: Headers
+    ) -> Iterable[bytes]:
+        """Answer in the channel's own event loop, while this thread of the server waits and then pulls."""
+        environ = with_body(environ, 4 * self.channel.limits.max_message_bytes)
+        started: list[Any] = []
+
+        def answer() -> list[bytes]:
+            worker = self._worker_here(_HANDLER_THREADS)
+            return list(self._answer(worker, server, environ, lambda *head: started.append(head), cors))
+
+        body = self._loop_here().call(answer)
+        if server.pulled is not None:
+            return server.pull(start_response)
+        start_response(*started[0])
+        return body
+
+    def _loop_here(self) -> LoopThread:
+        """Return this process's event loop; made at the first request, and again after a fork."""
+        with self._starting:
+            if self._loop is None or self._process != os.getpid():
+                self._loop, self._process = LoopThread(), os.getpid()
+            return self._loop
+
+    def _answer(
+        self, worker: Worker, server: Server, environ: Environ, start_response: StartResponse, cors: Headers
+    ) -> Iterable[bytes]:
         try:
             asked = negotiate(facts(environ))
-            server = detect(environ, start_response)
-            exchange = Exchange(self.worker, server, asked, environ, start_response, cors, self._user, self._subprotocols)
+            exchange = Exchange(worker, server, asked, environ, start_response, cors, self._user, self._subprotocols)
             if asked.transport is Transport.POST:
                 return exchange.respond(post(exchange))
             if asked.transport is Transport.PAGE:
                 return exchange.respond(assets.page(environ.get("PATH_INFO", "")))
-            self._check(server, asked)
             if asked.transport is Transport.POLL:
                 return poll(exchange)
+            _check(server, asked)
             return websocket(exchange) if asked.transport is Transport.WEBSOCKET else stream(exchange)
         except NotNegotiable as error:
             response = error_response(error.status, error.code, error.message)
             response.headers.update(error.headers)
         except Refused as refused:
-            response = error_response(refused.status, "refused", refused.reason)
+            response = refused_response(refused, as_json="callback" in query_of(environ))
         response = scripted(environ, response)
         response.headers.extend(BASE_HEADERS + cors)
         return response(environ, start_response)
 
-    def _check(self, server: Server, asked: Asked) -> None:
-        """Refuse what this server cannot carry; say once why, and what to change."""
-        if server.can_park:
-            return
-        if not self._told:
-            self._told = True
-            name = shown(server.name)
-            logger.warning("server %s: only plain polls are on, %s; %s", name, _WHY, _FIX)
-        if asked.transport is not Transport.POLL:
-            message = f"{asked.transport.value} is off, {_WHY}; {_FIX}, or use transport=poll"
-            raise NotNegotiable(501, "server", message)
+
+def _check(server: Server, asked: Asked) -> None:
+    """Refuse what this server cannot carry, or not now."""
+    name = asked.transport.value
+    if name not in server.transports:
+        raise NotNegotiable(501, "server", f"{name} is off under this server: {server.why}. {_FIX}")
+    if not server.can_park:
+        raise NotNegotiable(503, "busy", f"this server holds as many requests as it may: {server.why}", {"Retry-After": "5"})
 
 
 def facts(environ: Environ) -> Facts:
@@ -117,3 +162,15 @@ def facts(environ: Environ) -> Facts:
         last_event_id=environ.get("HTTP_LAST_EVENT_ID"),
         query=query_of(environ),
     )
+
+
+def with_body(environ: Environ, limit: int) -> Environ:
+    """Read a request's body, as far as it will be looked at, in the thread whose socket it comes from."""
+    stream, length = environ["wsgi.input"], environ.get("CONTENT_LENGTH") or ""
+    if environ["REQUEST_METHOD"] != "POST":
+        body = b""
+    elif length.isdigit():
+        body = stream.read(min(int(length), limit + 1)) if int(length) <= limit else b""
+    else:
+        body = stream.read(limit + 1) if environ.get("wsgi.input_terminated") else b""
+    return {**environ, "wsgi.input": io.BytesIO(body)}

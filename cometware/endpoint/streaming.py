@@ -61,7 +61,7 @@ def _refuse_late(exchange: Exchange, shape: Shape, refused: Refused) -> Iterable
 
 def stream(exchange: Exchange) -> Iterable[bytes]:
     """Begin a response that does not end."""
-    asked, chunked = exchange.asked, exchange.is_http11
+    asked, chunked = exchange.asked, exchange.is_chunked
     if asked.transport is Transport.SSE:
         shape = (shapes.NATIVE_SSE if asked.native else shapes.PLAIN_SSE)[chunked]
     else:

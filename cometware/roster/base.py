@@ -25,6 +25,8 @@ class State(Enum):
 class Record:
     """One client. Small, since an idle client has one: what it rarely needs is None until it does.
 
+    `cookie` and `site` are all that is kept of its requests, and only for hooks (`channel.remember`).
+
     `key` names the client's key (None: it had none, and lives as long as its connection); `close` is what its next request
     will be told; `transport` and `dialect` are those by which it last came; `connections` are those of this process, the
     newest last; `inbox`, `early` and `queued` belong to whoever runs its handlers, `away_tick` and `is_queued` to whoever
@@ -36,6 +38,7 @@ class Record:
         "away_tick",
         "close",
         "connections",
+        "cookie",
         "data",
         "dialect",
         "early",
@@ -48,6 +51,7 @@ class Record:
         "running",
         "settled",
         "since",
+        "site",
         "state",
         "transport",
         "user",
@@ -67,6 +71,8 @@ class Record:
         self.state = State.OPENING
         self.settled: Any = None
         self.connections: tuple[Any, ...] = ()
+        self.cookie: str | None = None
+        self.site: Any = None
         self.inbox: deque[Any] | None = None
         self.early: dict[int, Any] | None = None
         self.queued = 0

@@ -15,12 +15,13 @@ class Taken(NamedTuple):
     """
 
     sock: RawSocket
-    early: bytes
+    early: bytes = b""
     give_back: Callable[[RawSocket, bytes], None] | None = None
     result: Iterable[bytes] = ()
 
 
 ALL_TRANSPORTS = ("websocket", "sse", "stream", "poll")
+TLS_WHY = "a TLS socket cannot be parked: end TLS at a proxy in front"
 
 
 class Server(Protocol):
@@ -31,6 +32,13 @@ class Server(Protocol):
     """The request as it came, where that is known."""
     has_upgraded: bool = False
     """Has it said 101 already, before the application was asked?"""
+    frames_bodies: bool = False
+    """Does it write a response's body itself, chunked or not?"""
+
+    @property
+    def why(self) -> str:
+        """Tell why a transport is off; nothing, if all are on."""
+        ...
 
     @property
     def transports(self) -> tuple[str, ...]:
@@ -45,21 +53,3 @@ class Server(Protocol):
     def take(self, environ: dict[str, Any]) -> Taken:
         """Take the connection of this request. Duty of the caller: return the `result`, without `start_response`."""
         ...
-
-
-class Unknown(Server):
-    """A server of which nothing is known: every request is answered at once."""
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-
-    @property
-    def transports(self) -> tuple[str, ...]:
-        return ("poll",)
-
-    @property
-    def can_park(self) -> bool:
-        return False
-
-    def take(self, environ: dict[str, Any]) -> Taken:
-        raise NotImplementedError("this server's connections cannot be taken")

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from cometware.servers.base import Server, Unknown
+from cometware.servers.base import Server
 from cometware.servers.gunicorn import find_gevent_worker
 from cometware.servers.stock import find_stock_pywsgi
+from cometware.servers.threaded import find_threaded
 
 
 def detect(environ: dict[str, Any], start_response: Any) -> Server:
@@ -16,5 +17,5 @@ def detect(environ: dict[str, Any], start_response: Any) -> Server:
         server
         or find_gevent_worker(environ, start_response)
         or find_stock_pywsgi(environ)
-        or Unknown(environ.get("SERVER_SOFTWARE") or "unknown")
+        or find_threaded(environ, start_response)
     )

@@ -19,7 +19,7 @@ from geventwebsocket.handler import Client, WebSocketHandler
 from geventwebsocket.websocket import Stream, WebSocket
 
 from cometware.core.negotiation import NotNegotiable
-from cometware.servers.base import ALL_TRANSPORTS, Taken
+from cometware.servers.base import ALL_TRANSPORTS, TLS_WHY, Taken
 from cometware.transports.websocket import handshake
 
 _REQUEST_TIMEOUT = b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
@@ -43,6 +43,7 @@ class Handler(WebSocketHandler):  # type: ignore[misc]
 
     taken = False
     has_upgraded = False
+    frames_bodies = False
     raw_head: bytes | None = None
     result: Any
     wsgi_input: Input
@@ -60,6 +61,10 @@ class Handler(WebSocketHandler):  # type: ignore[misc]
     @property
     def transports(self) -> tuple[str, ...]:
         return ALL_TRANSPORTS if self.can_park else ("poll",)
+
+    @property
+    def why(self) -> str:
+        return "" if self.can_park else TLS_WHY
 
     # A request's head may not take for ever
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from _socket import socket as RawSocket
 from typing import Any
 
-from cometware.servers.base import ALL_TRANSPORTS, Server, Taken
+from cometware.servers.base import ALL_TRANSPORTS, TLS_WHY, Server, Taken
 
 
 class StockPywsgi(Server):
@@ -27,6 +27,10 @@ class StockPywsgi(Server):
     @property
     def can_park(self) -> bool:
         return not hasattr(type(self._sock), "getpeercert")
+
+    @property
+    def why(self) -> str:
+        return "" if self.can_park else TLS_WHY
 
     def take(self, environ: dict[str, Any]) -> Taken:
         """Detach the socket; what the server still does with it then meets nothing."""

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 _TURN = 32
 """Messages of one client that are handled before the next client's turn."""
+_MAX_REFUSAL_BYTES = 64 * 1024
+"""A longer body of a refusal is not told in a reply, since replies are entries of the log."""
 
 
 class Source(Protocol):
@@ -195,7 +197,8 @@ class Inboxes:
             source.handled(record.accepted)
         else:
             client = Client(self._worker.channel, record, record.transport, record.dialect)
-            self.run(lambda: self._worker.channel.call("close", client, job.reason), "on_close")
+            worker = self._worker
+            self.run(lambda: worker.blocking(worker.channel.call, "close", client, job.reason), "on_close")
 
     def _handle(self, record: Record, received: Received, source: Source) -> None:
         channel = self._worker.channel
@@ -227,10 +230,21 @@ def answer(worker: Worker, client: Client, received: Received) -> Reply:
         message = f"no handler for {received.event!r}"
         return Reply("error", _data.dumps({"code": "event", "message": message}))
     try:
-        return Reply("reply", _data.encode(channel.call(received.event, client, received.data)))
+        return Reply("reply", _data.encode(worker.blocking(channel.call, received.event, client, received.data)))
     except Refused as error:
-        details = {"code": "refused", "message": error.reason, "status": error.status}
-        return Reply("refused", _data.dumps(details))
+        return Reply("refused", _data.encode(refusal(error)))
     except Exception:
         report(f"the handler for {received.event!r}")
         return Reply("error", _data.dumps({"code": "handler", "message": "the handler failed; its log says why"}))
+
+
+def refusal(refused: Refused) -> dict[str, Any]:
+    """Tell as JSON what the application said when it refused."""
+    details: dict[str, Any] = {"code": "refused", "message": refused.reason, "status": refused.status}
+    if 0 < len(refused.body) <= _MAX_REFUSAL_BYTES:
+        text = refused.body.decode("utf-8", "replace")
+        try:
+            details["body"] = _data.decode(text)
+        except ValueError:
+            details["body"] = text
+    return details

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 import time
+from copy import copy
 from typing import Any, NamedTuple
 
 from gevent.event import Event
@@ -54,6 +55,7 @@ def admit(worker: Worker, asked: Asked, user: str | None, environ: Environ, tran
         record, opened = worker.roster.open(id, key, user, time.time())
     except RosterFull:
         raise Refused(503, f"this worker keeps {worker.limits.max_clients} clients; see Limits.max_clients") from None
+    worker.channel.remember(record, environ)
     if opened:
         record.transport, record.dialect = transport, dialect
         _open(worker, record, Client(worker.channel, record, transport, dialect, environ))
@@ -75,7 +77,7 @@ def run_on_open(worker: Worker, client: Client) -> None:
         Refused: It does not, or its handler failed (500).
     """
     try:
-        worker.channel.call("open", client)
+        worker.blocking(worker.channel.call, "open", client)
     except Refused:
         raise
     except Exception:
@@ -112,7 +114,7 @@ def _await_opening(worker: Worker, record: Record) -> None:
     if record.state is State.OPENING:
         refused = record.settled
         if isinstance(refused, Refused):
-            raise Refused(refused.status, refused.reason)
+            raise copy(refused)
         raise Refused(503, f"on_open took longer than Limits.open_seconds={worker.limits.open_seconds:g}")
 
 

@@ -10,9 +10,11 @@ import os
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
 import gevent
 from gevent.event import Event
+from gevent.threadpool import ThreadPool
 
 from cometware.channel import Channel
 from cometware.core.entry import Entry, Position
@@ -34,11 +36,17 @@ TICK_SECONDS = 0.25
 PROOF_SECONDS = 0.15
 _SLOTS = 512
 
+Result = TypeVar("Result")
+
 
 class Worker:
-    """Made at the first request of a process, in the thread of its event loop; everything here stays in that thread."""
+    """Made at the first request of a process, in the thread of its event loop; everything here stays in that thread.
 
-    def __init__(self, channel: Channel, *, fast_polls: bool = True) -> None:
+    `threads` is how many native threads run the application's handlers; with 0, greenlets of the loop run them.
+    """
+
+    def __init__(self, channel: Channel, *, threads: int = 0, fast_polls: bool = True) -> None:
+        self._threads = ThreadPool(threads) if threads else None
         self.channel = channel
         self.limits = channel.limits
         self.process = os.getpid()
@@ -240,6 +248,13 @@ class Worker:
     def soon(self, call: Callable[..., None], *arguments: object) -> None:
         """Do something in the next turn of the loop."""
         gevent.get_hub().loop.run_callback(call, *arguments)
+
+    def blocking(self, call: Callable[..., Result], *arguments: Any) -> Result:
+        """Run the application's code: in a native thread if there are any, else here, where it must not block."""
+        if self._threads is None:
+            return call(*arguments)
+        result: Result = self._threads.apply(call, arguments)
+        return result
 
     # The log
 

@@ -1,0 +1,133 @@
+"""Servers that answer each request in a thread, or one after the other: Werkzeug's and Django's development servers,
+`gunicorn -k gthread` and `sync`, waitress, `wsgiref`.
+
+Their sockets stay theirs. A connection gets one end of a socket pair; the thread of the request reads the other end and
+gives the server what it reads, so that everything behind it is as it is with a parked socket.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+from cometware.logs.base import real_lock
+from cometware.servers.base import Server, Taken
+
+_FREE_THREADS = 2
+"""Threads of a pool that are never held: the application needs them."""
+_MANY = 100
+"""Requests that are held at most where each request has a thread of its own."""
+_HOP_BY_HOP = frozenset({"connection", "transfer-encoding"})
+
+
+class Threaded(Server):
+    """`limit` requests may be held at one time (0: none). `streams`: does it send at once what it is given?"""
+
+    frames_bodies = True
+
+    def __init__(self, name: str, limit: int, *, streams: bool) -> None:
+        self.name = name
+        self.limit = limit
+        self._streams = streams
+        self.pulled: socket.socket | None = None
+
+    @property
+    def transports(self) -> tuple[str, ...]:
+        return ("sse", "stream", "poll") if self._streams and self.limit else ("poll",)
+
+    @property
+    def can_park(self) -> bool:
+        return _held.count < self.limit
+
+    @property
+    def why(self) -> str:
+        if not self.limit:
+            return "no request may be held, since it has no thread to spare: clients poll once a second"
+        if not self._streams:
+            return f"{self.limit} long polls may be held; streams are off, since it sends a response when it is complete"
+        return f"{self.limit} requests may be held, a thread each; WebSocket is off, since it does not hand over sockets"
+
+    def take(self, environ: dict[str, Any]) -> Taken:
+        """Begin a response that the request's thread will pull."""
+        ours, self.pulled = socket.socketpair()
+        ours.setblocking(False)
+        return Taken(socket.SocketType(fileno=ours.detach()))
+
+    def pull(self, start_response: Callable[..., Any]) -> Iterable[bytes]:
+        """Give the server what comes through the pair: the head now, the body as it comes."""
+        assert self.pulled is not None
+        return _Pulled(self.pulled, start_response)
+
+
+class _Held:
+    """The requests of this process that are held: its threads are what runs out."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._lock = real_lock()
+
+    def add(self, difference: int) -> None:
+        with self._lock:
+            self.count += difference
+
+
+_held = _Held()
+
+
+class _Pulled:
+    """The body of a held response, as an iterator of the server's thread."""
+
+    def __init__(self, sock: socket.socket, start_response: Callable[..., Any]) -> None:
+        self._sock = sock
+        _held.add(1)
+        self._rest = self._start(start_response)
+
+    def _start(self, start_response: Callable[..., Any]) -> bytes:
+        """Read the head that the connection wrote, and tell it to the server in the server's own way."""
+        data = b""
+        while b"\r\n\r\n" not in data:
+            more = self._sock.recv(65536)
+            if not more:
+                self.close()
+                raise ConnectionError("the channel's worker ended before it answered")
+            data += more
+        head, _, rest = data.partition(b"\r\n\r\n")
+        first, *lines = head.decode("latin-1").split("\r\n")
+        pairs = [line.partition(": ") for line in lines]
+        headers = [(name, value) for name, _, value in pairs if name.lower() not in _HOP_BY_HOP]
+        start_response(first.partition(" ")[2], headers)
+        return rest
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self
+
+    def __next__(self) -> bytes:
+        data, self._rest = self._rest, b""
+        data = data or self._sock.recv(65536)
+        if not data:
+            raise StopIteration
+        return data
+
+    def close(self) -> None:
+        """The server is done, or its client is gone: so is the connection at the other end."""
+        if self._sock.fileno() >= 0:
+            self._sock.close()
+            _held.add(-1)
+
+
+def find_threaded(environ: dict[str, Any], start_response: Any) -> Threaded:
+    """Tell what a server that is none of gevent's can do, by what it puts into the environ."""
+    name = environ.get("SERVER_SOFTWARE") or "unknown"
+    if not environ.get("wsgi.multithread"):
+        return Threaded(name, 0, streams=False)
+    if "werkzeug.socket" in environ or name.startswith("WSGIServer/"):
+        return Threaded(name, _MANY, streams=True)
+    if "gunicorn.socket" in environ:
+        threads = getattr(getattr(getattr(start_response, "__self__", None), "cfg", None), "threads", 0)
+        return Threaded("gunicorn gthread", max(0, threads - _FREE_THREADS), streams=True)
+    if "waitress.client_disconnected" in environ:
+        channel = getattr(environ["waitress.client_disconnected"], "__self__", None)
+        threads = getattr(getattr(channel, "adj", None), "threads", 4)
+        return Threaded("waitress", max(0, threads - _FREE_THREADS), streams=False)
+    return Threaded(name, 1, streams=False)
