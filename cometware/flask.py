@@ -20,7 +20,8 @@ class Comet:
 
     `channel` is there from the beginning: handlers are registered with it, and `comet.channel.publish(…)` works in views,
     signals and threads alike. Handlers run in the app's context. `user` is where the session has the name of who is logged
-    in (Flask-Login: `"_user_id"`), or a function of the environ that finds it. `options` are the others of `Cometware`, like `hooks="/realtime"`.
+    in (Flask-Login: `"_user_id"`), or a function of the environ that finds it. `options` are the others of `Cometware`,
+    like `hooks="/realtime"`.
     An application finds its extension in `app.extensions["cometware"]`.
 
     Made for another application once more (an application factory in tests), the channel is that of the newest one.

@@ -25,12 +25,10 @@ class State(Enum):
 class Record:
     """One client. Small, since an idle client has one: what it rarely needs is None until it does.
 
-    `cookie` and `site` are all that is kept of its requests, and only for hooks (`channel.remember`).
-
     `key` names the client's key (None: it had none, and lives as long as its connection); `close` is what its next request
     will be told; `transport` and `dialect` are those by which it last came; `connections` are those of this process, the
     newest last; `inbox`, `early` and `queued` belong to whoever runs its handlers, `away_tick` and `is_queued` to whoever
-    watches over its grace.
+    watches over its grace. `cookie` and `site` are all that is kept of its requests, and only if there are hooks.
     """
 
     __slots__ = (

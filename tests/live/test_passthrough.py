@@ -107,9 +107,10 @@ def test_the_application_gets_the_very_environ_and_gives_its_very_result() -> No
 
     def start_response(*_: Any) -> Any: ...
 
-    assert Cometware(app, Channel())(environ, start_response) is result
+    channel = Channel()
+    assert Cometware(app, channel)(environ, start_response) is result
     assert seen[0] is environ and seen[1] is start_response
-    assert environ == before
+    assert environ == before | {"cometware.channel": channel}
 
 
 def test_the_applications_error_is_its_own() -> None:
