@@ -94,7 +94,13 @@ class Channel:
         return [entry.data for entry in self.recent_entries(to, n)]
 
     def recent_entries(self, to: str | Iterable[str] = "*", n: int = 50) -> list[Entry]:
-        """Return the same with their positions and events."""
+        """Return the same with their positions and events.
+
+        Raises:
+            ValueError: `n` is negative, or an audience is none.
+        """
+        if n < 0:
+            raise ValueError(f"recent(n={n}): expected a number of messages")
         return self.log.last(n, audiences(to), self.log.head.offset)
 
     @property

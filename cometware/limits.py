@@ -33,6 +33,8 @@ class Limits:
     """How long a racing connection waits for what the first one's `on_open` decides."""
     order_seconds: float = 5
     """How long a message whose number is not the next one waits for those before it."""
+    answer_seconds: float = 60
+    """How long a POST waits for its messages to be handled; then it gets 503, and the client may send them again."""
     body_seconds: float = 30
     """How long the body of a POST may take to arrive."""
     hook_seconds: float = 30

@@ -139,8 +139,9 @@ class Ticket:
         self.error = self.error or error
         self._done.set()
 
-    def wait(self) -> None:
-        self._done.wait()
+    def wait(self, seconds: float) -> bool:
+        """Wait until all is handled or something is refused. Was that in time?"""
+        return bool(self._done.wait(seconds))
 
 
 def upload(worker: Worker, record: Record, events: Sequence[Event], dialect: str) -> Answer:
@@ -157,7 +158,10 @@ def upload(worker: Worker, record: Record, events: Sequence[Event], dialect: str
         ticket = Ticket(dialect, len(messages))
         for event in messages:
             worker.inboxes.deliver(record, event, ticket)
-        ticket.wait()
+        seconds = worker.limits.answer_seconds
+        if not ticket.wait(seconds):
+            message = f"the handler takes longer than Limits.answer_seconds={seconds:g}; send the same numbers again"
+            return Answer(503, _error("slow", message, accepted=record.accepted))
         if ticket.error is not None:
             error = ticket.error
             status = {"number": 409, "closed": 410}.get(error.code, 400)
