@@ -1,0 +1,170 @@
+// The live desk: the order board, the chat and who is here, drawn from the channel's entries.
+
+import { connect } from "./live.js";
+
+const NAMES = { websocket: "WebSocket", eventsource: "EventSource", poll: "Long poll" };
+const NEXT = { open: ["packed", "Pack"], packed: ["shipped", "Ship"] };
+const SHIPPED_SHOWN = 6;
+const TOGETHER_MILLISECONDS = 3 * 60 * 1000; // what one person says within so long stands under one name
+
+const find = (id) => document.getElementById(id);
+const desk = find("desk");
+const me = desk.dataset.user;
+
+const live = connect(onEntry, onTransport, desk.dataset.url);
+
+function onEntry({ event, data }) {
+  if (event === "message") showMessage(data);
+  else if (event === "order") showOrder(data);
+  else if (event === "presence") showPeople(data);
+}
+
+// The board
+
+const board = find("board");
+
+function showOrder(order) {
+  const old = board.querySelector(`[data-id="${Number(order.id)}"]`);
+  if (order.changed_at <= (old || board).dataset[old ? "changedAt" : "asOf"]) return; // we know that already
+  const list = board.querySelector(`[data-status="${order.status}"]`);
+  if (!list) return;
+  const hadFocus = old && old.contains(document.activeElement);
+  if (old) old.remove();
+  const card = drawOrder(order);
+  const later = (other) => order.status === "shipped" || other.dataset.due > order.due;
+  list.insertBefore(card, [...list.children].find(later) || null);
+  if (order.status === "shipped") while (list.children.length > SHIPPED_SHOWN) list.lastElementChild.remove();
+  for (const count of board.querySelectorAll(".count")) {
+    count.textContent = count.closest(".column").querySelectorAll(".card").length;
+  }
+  if (hadFocus) card.focus();
+  card.classList.add("changed");
+  find("news").textContent = `Order ${order.id}, ${order.customer}, is ${order.status}.`;
+}
+
+function drawOrder(order) {
+  const card = find("card").content.firstElementChild.cloneNode(true);
+  const set = (selector, text) => (card.querySelector(selector).textContent = text);
+  Object.assign(card.dataset, { id: order.id, due: order.due, changedAt: order.changed_at });
+  const link = card.querySelector(".no");
+  const base = link.getAttribute("href").replace(/\d+$/, "") + order.id;
+  link.href = base;
+  set(".no", order.id);
+  set(".due", dayOf(order.due));
+  set(".customer", order.customer);
+  set(".coffee b", `${order.kilos} kg`);
+  set(".coffee span", order.coffee);
+  set(".note", order.note);
+  const form = card.querySelector("form");
+  if (form && !NEXT[order.status]) form.remove();
+  else if (form) {
+    const [wanted, verb] = NEXT[order.status];
+    form.action = base + "/status";
+    form.elements.status.value = wanted;
+    set(".step", verb);
+    card.querySelector(".step").setAttribute("aria-label", `Mark order ${order.id} as ${wanted}`);
+  }
+  return card;
+}
+
+function dayOf(date) {
+  const day = new Date(date + "T12:00");
+  const part = (options) => day.toLocaleDateString("en-GB", options);
+  return `${part({ weekday: "short" })} ${day.getDate()} ${part({ month: "short" })}`;
+}
+
+// An ordinary form, sent without leaving the page: what it changes comes back to everybody through the channel.
+board.addEventListener("submit", async (event) => {
+  event.preventDefault();
+  const form = event.target;
+  const button = form.querySelector("button");
+  button.disabled = true;
+  try {
+    const response = await fetch(form.action, { method: "POST", body: new FormData(form) });
+    const page = new DOMParser().parseFromString(await response.text(), "text/html");
+    const answer = page.querySelector(".flash.error, .sheet");
+    find("flashes").replaceChildren();
+    if (answer && answer.matches(".flash")) find("flashes").append(answer);
+    else if (answer) location.reload(); // logged out meanwhile, or an error page
+  } catch (_offline) {
+    form.submit();
+  }
+  button.disabled = false;
+});
+
+// The chat
+
+const log = find("log");
+let previous = {};
+
+function showMessage(message) {
+  if (typeof message === "string") message = { from: "guest", text: message };
+  const { from, text, at } = message;
+  const mine = message.client === live.client || (me && from === me);
+  const moment = at ? new Date(at) : new Date();
+  const follows = previous.from === from && previous.mine === mine && moment - previous.moment < TOGETHER_MILLISECONDS;
+  const atEnd = log.scrollHeight - log.scrollTop - log.clientHeight < 60;
+  if (find("silence")) find("silence").remove();
+
+  const line = element("article", `message${mine ? " mine" : ""}${follows ? " follows" : ""}`);
+  if (!follows) {
+    const head = element("header");
+    const time = element("time", "", moment.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" }));
+    time.dateTime = moment.toISOString();
+    head.append(face(from), element("b", "", from), time);
+    line.append(head);
+  }
+  line.append(element("p", "bubble", text));
+  log.append(line);
+  if (atEnd || mine) log.scrollTop = log.scrollHeight;
+  previous = { from, mine, moment };
+}
+
+find("composer").addEventListener("submit", (event) => {
+  event.preventDefault();
+  const input = find("text");
+  if (input.value.trim()) live.send(input.value.trim());
+  input.value = "";
+  input.focus();
+});
+
+// Who is here, and by what
+
+function showPeople(names) {
+  const guests = names.filter((name) => name === "guest").length;
+  const chips = names.filter((name) => name !== "guest").map((name) => {
+    const chip = element("li", "person", name);
+    chip.prepend(face(name));
+    return chip;
+  });
+  if (guests) chips.push(element("li", "person guests", guests === 1 ? "1 guest" : `${guests} guests`));
+  find("people").replaceChildren(...chips);
+}
+
+function onTransport(name, state) {
+  const badge = find("badge");
+  badge.dataset.state = state;
+  badge.textContent = {
+    open: `Live over ${NAMES[name]}`,
+    connecting: `Connecting by ${NAMES[name]}`,
+    closed: "Disconnected",
+  }[state];
+  find("switch").elements.namedItem("transport").value = name;
+}
+
+find("switch").addEventListener("change", (event) => live.use(event.target.value));
+
+function face(name) {
+  const face = element("span", "face", name === "guest" ? "" : name[0]);
+  face.setAttribute("aria-hidden", "true");
+  face.style.setProperty("--hue", [...name].reduce((hash, letter) => (hash * 31 + letter.codePointAt(0)) % 360, 7));
+  if (name === "guest") face.classList.add("nobody");
+  return face;
+}
+
+function element(tag, className = "", text = "") {
+  const made = document.createElement(tag);
+  if (className) made.className = className;
+  made.textContent = text;
+  return made;
+}
