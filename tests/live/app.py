@@ -142,9 +142,9 @@ def rename(client: Client, data: Any) -> Any:
     return {"was": old, "name": data}
 
 
-@channel.on("tell")
-def tell(client: Client, data: Any) -> None:
-    channel.publish(data["data"], to=data["to"], event=data.get("event", "message"), but=data.get("but"))
+@channel.on("publish")
+def publish(client: Client, data: Any) -> None:
+    channel.publish(data)
 
 
 @channel.on("forbidden")
