@@ -18,6 +18,9 @@ from cometware.endpoint import Endpoint
 from cometware.endpoint.answers import Headers, error_response, json_response, nothing, scripted
 from cometware.endpoint.exchange import StartResponse, User
 from cometware.hooks import AppHooks, is_below, is_hook
+from cometware.servers.detect import detect
+from cometware.servers.threaded import Threaded
+from cometware.threads import InThreads
 
 logger = logging.getLogger("cometware")
 
@@ -36,6 +39,9 @@ class Cometware:
     ...     start_response("200 OK", [("Content-Type", "text/plain")])
     ...     return [b"the application as it was"]
     >>> app = Cometware(app, Channel(), path="/comet")
+
+    `threads` native threads run the application and the channel's handlers, so that what blocks there holds nobody else's
+    messages; with 0, greenlets run them, and they must be cooperative.
 
     Raises:
         ValueError: The path does not begin with `/` (or is all of it), or an origin is none.
@@ -63,8 +69,9 @@ class Cometware:
         self._status_token = status_token
         self.hooks = hooks
         if hooks is not None:
-            channel.use_hooks(AppHooks(app, channel, hooks))
+            channel.hooks = AppHooks(app, channel, hooks)
         self._endpoint = Endpoint(channel, user, subprotocols, threads)
+        self._in_threads = InThreads(app, threads) if threads else None
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         path = environ.get("PATH_INFO", "")
@@ -86,7 +93,10 @@ class Cometware:
             if self.hooks is not None and is_below(self.hooks, environ.get("PATH_INFO", "")):
                 return error_response(404, "path", "nothing is here")(environ, start_response)
             environ["cometware.channel"] = self.channel
-        result: Iterable[bytes] = self.app(environ, start_response)
+        app = self.app
+        if self._in_threads is not None and not isinstance(detect(environ, start_response), Threaded):
+            app = self._in_threads
+        result: Iterable[bytes] = app(environ, start_response)
         return result
 
     def drain(self, window_seconds: float) -> None:

@@ -12,6 +12,7 @@ from gevent.pywsgi import WSGIServer
 from cometware.middleware import Cometware
 from cometware.servers.base import ALL_TRANSPORTS
 from cometware.servers.pywsgi import Handler
+from cometware.watchdog import Watchdog
 
 DRAIN_SECONDS = 3.0
 """Clients of a server that stops come back spread over this window."""
@@ -27,6 +28,7 @@ def run(app: Any, name: str, host: str, port: int, *, access_log: bool) -> None:
         raise click.ClickException(f"cannot listen on {host}:{port}: {error.strerror}") from None
     shown_host = f"[{host}]" if ":" in host else host or "0.0.0.0"
     click.echo(f"cometware: {name} on http://{shown_host}:{server.server_port} · {_transports(app)}")
+    Watchdog().start()
     stopped = gevent.event.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         gevent.signal_handler(number, stopped.set)

@@ -1,0 +1,61 @@
+"""Names the line of code that held the event loop: while it runs, nobody gets a message."""
+
+from __future__ import annotations
+
+import sys
+import time
+import warnings
+from types import FrameType
+from typing import Any
+
+import gevent
+from gevent import events
+
+from cometware.transports.report import logger
+
+BLOCKED_SECONDS = 0.2
+"""What holds the loop for longer than this is told."""
+_AGAIN_SECONDS = 30.0
+"""How long the same line is not told again."""
+
+
+class Watchdog:
+    """gevent's own monitor, which looks from a native thread whether the loop still turns, with a report of one line."""
+
+    def __init__(self) -> None:
+        self._told: dict[tuple[str, int], float] = {}
+
+    def start(self) -> None:
+        """Watch the event loop of this thread from now on. For programs; a library leaves gevent's settings alone."""
+        gevent.config.monitor_thread = True
+        gevent.config.max_blocking_time = BLOCKED_SECONDS
+        gevent.config.print_blocking_reports = False
+        events.subscribers.append(self._on_event)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # that memory is not watched without psutil: nobody asked for that
+            gevent.get_hub().start_periodic_monitoring_thread()
+
+    def _on_event(self, event: Any) -> None:
+        if not isinstance(event, events.EventLoopBlocked):
+            return
+        frame = _innermost(sys._current_frames().get(event.hub.thread_ident))
+        if frame is None:
+            return
+        place = (frame.f_code.co_filename, frame.f_lineno)
+        now = time.monotonic()
+        if now - self._told.get(place, -_AGAIN_SECONDS) >= _AGAIN_SECONDS:
+            self._told[place] = now
+            logger.warning(
+                "the event loop was held for more than %g ms by %s:%d in %s; while it is, nobody gets a message. "
+                "Use what gevent makes cooperative, or Cometware(…, threads=N)",
+                1000 * event.blocking_time,
+                *place,
+                frame.f_code.co_name,
+            )
+
+
+def _innermost(frame: FrameType | None) -> FrameType | None:
+    """Return the innermost frame that is not gevent's own."""
+    while frame is not None and frame.f_globals.get("__name__", "").startswith("gevent."):
+        frame = frame.f_back
+    return frame

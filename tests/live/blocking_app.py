@@ -1,0 +1,48 @@
+"""An application whose views and handlers block for real, whatever gevent has patched."""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import Any
+
+from flask import Flask, Response, request
+from gevent import monkey
+
+from cometware import Channel, Client, Cometware
+
+block = monkey.get_original("time", "sleep")
+app = Flask(__name__)
+channel = Channel()
+
+
+@app.get("/block/<float:seconds>")
+def blocking_view(seconds: float) -> str:
+    block(seconds)
+    return "done"
+
+
+@app.post("/echo")
+def echo() -> bytes:
+    return request.get_data()
+
+
+@app.get("/pieces")
+def pieces() -> Response:
+    return Response(f"{number}\n" for number in range(3))
+
+
+@channel.on("block")
+def blocking_handler(client: Client, seconds: float) -> str:
+    block(seconds)
+    return "done"
+
+
+@channel.on_message
+def said(client: Client, data: Any) -> None:
+    channel.publish(data)
+
+
+app.wsgi_app = Cometware(  # type: ignore[method-assign]
+    app.wsgi_app, channel, threads=json.loads(os.environ["LIMITS"])["threads"]
+)

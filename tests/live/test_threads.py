@@ -1,0 +1,60 @@
+"""Code that blocks: in native threads it holds nobody; without them the watchdog names it."""
+
+from __future__ import annotations
+
+import http.client
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from tests.live.server import Server, serve
+
+APPLICATION = "tests.live.blocking_app:app"
+
+
+@pytest.fixture(scope="module")
+def threaded() -> Iterator[Server]:
+    with serve({"threads": 2}, application=APPLICATION) as server:
+        yield server
+
+
+def test_a_message_arrives_while_a_view_and_a_handler_block(threaded: Server) -> None:
+    with ThreadPoolExecutor(2) as pool:
+        stream = http.client.HTTPConnection("127.0.0.1", threaded.port, timeout=30)
+        stream.request("GET", "/comet", headers={"Accept": "application/x-ndjson"})
+        response = stream.getresponse()
+        assert response.readline().startswith(b'{"open":')
+        view = pool.submit(threaded.request, "GET", "/block/2.5")
+        handler = pool.submit(
+            threaded.request,
+            "POST",
+            "/comet",
+            b'{"event":"block","data":2.5}',
+            {"Content-Type": "application/json"},
+        )
+        assert threaded.request("GET", "/comet?wait=0")[0] == 200
+        assert not view.done()
+        assert not handler.done()
+        assert view.result()[2] == b"done"
+        assert handler.result()[2] == b'{"accepted":1,"data":"done"}\n'
+        assert threaded.request("POST", "/comet", b"after")[0] == 200
+        line = response.readline()
+        while b"ping" in line:
+            line = response.readline()
+        assert b'"data":"after"' in line
+        stream.close()
+
+
+def test_the_bodies_of_requests_and_answers_pass_through_threads_whole(threaded: Server) -> None:
+    body = bytes(range(256)) * 20_000
+    assert threaded.request("POST", "/echo", body)[2] == body
+    status, headers, pieces = threaded.request("GET", "/pieces")
+    assert (status, headers["Transfer-Encoding"], pieces) == (200, "chunked", b"0\n1\n2\n")
+
+
+def test_without_threads_the_watchdog_names_the_line_that_held_the_loop() -> None:
+    with serve({"threads": 0}, application=APPLICATION) as server:
+        assert server.request("GET", "/block/1.0")[2] == b"done"
+        (line,) = [line for line in server.errors.splitlines() if "event loop was held" in line]
+        assert "blocking_app.py:21 in blocking_view" in line
