@@ -145,11 +145,14 @@ class Ticket:
 
 
 def upload(worker: Worker, record: Record, events: Sequence[Event], dialect: str) -> Answer:
-    """Hand over the messages of a client with a key, and wait until they are handled."""
+    """Hand over the messages of a client with a key, and wait until they are handled; not if it leaves with them."""
+    messages = [event for event in events if isinstance(event, Received)]
     if any(isinstance(event, Left) for event in events):
+        ticket = Ticket(dialect, len(messages))
+        for event in messages:
+            worker.inboxes.deliver(record, event, ticket)
         worker.close_client(record, Close(1000, "left"), "left")
         return Answer(200, {"accepted": record.accepted})
-    messages = [event for event in events if isinstance(event, Received)]
     if messages:
         if worker.inboxes.is_full(record):
             limit = worker.limits.max_waiting_messages
