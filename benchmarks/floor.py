@@ -19,7 +19,7 @@ from collections.abc import Callable
 Send = Callable[[bytes], int]
 
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
-_WEBSOCKET_KEY = re.compile(rb"Sec-WebSocket-Key: (\S+)\r\n", re.IGNORECASE)
+_KEY = re.compile(rb"Sec-WebSocket-Key: (\S+)\r\n", re.IGNORECASE)
 _AFTER = re.compile(rb"after=(\d+)")
 
 
@@ -86,7 +86,7 @@ class Floor:
         elif data.startswith(b"GET /sse"):
             send(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n")
             self._streams[fd] = send
-        elif found := _WEBSOCKET_KEY.search(data):
+        elif found := _KEY.search(data):
             accept = base64.b64encode(hashlib.sha1(found[1] + _GUID).digest())
             head = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
             send(b"%bSec-WebSocket-Accept: %b\r\n\r\n" % (head, accept))
@@ -126,8 +126,7 @@ class Floor:
         frame = _frame(body)
         for send in self._websockets.values():
             send(frame)
-        event = b"data: %b\n\n" % body
-        chunk = b"%x\r\n%b\r\n" % (len(event), event)
+        chunk = b"%x\r\ndata: %b\n\n\r\n" % (len(body) + 8, body)
         for send in self._streams.values():
             send(chunk)
         answer = _answer(self._position, b'["%b"]' % body)
@@ -138,14 +137,11 @@ class Floor:
 
 
 def _frame(body: bytes) -> bytes:
-    size = len(body)
-    return (bytes([0x81, size]) if size < 126 else b"\x81\x7e" + size.to_bytes(2, "big")) + body
+    return (bytes([0x81, len(body)]) if len(body) < 126 else b"\x81\x7e" + len(body).to_bytes(2, "big")) + body
 
 
 def _answer(position: int, body: bytes) -> bytes:
-    head = (
-        b'HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\nLink: <?after=%d>; rel="next"\r\n\r\n%b'
-    )
+    head = b'HTTP/1.1 200 OK\r\nContent-Length: %d\r\nLink: <?after=%d>; rel="next"\r\n\r\n%b'
     return head % (len(body), position, body)
 
 

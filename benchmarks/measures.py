@@ -54,7 +54,7 @@ class Effort:
     peers: bool = True
 
 
-SHORT = Effort(clients=100, rounds=1, seconds=0.2, echoing=20, idle=300, connects=30, peers=False)
+SHORT = Effort(clients=50, rounds=1, seconds=0.1, echoing=20, idle=100, connects=20, peers=False)
 
 
 @dataclass
