@@ -29,7 +29,7 @@ class Hooks(Protocol):
 
     def handles(self, event: str) -> bool: ...
 
-    def call(self, event: str, client: Client, *arguments: Any) -> Any: ...
+    def call(self, run: Callable[..., Any], event: str, client: Client, *arguments: Any) -> Any: ...
 
     def remember(self, record: Record, environ: Environ) -> None: ...
 
@@ -67,7 +67,8 @@ class Channel:
         self.limits = limits or Limits()
         self._around = around or nullcontext
         self._handlers: dict[str, Callable[..., Any]] = {}
-        self._hooks: Hooks | None = None
+        self.hooks: Hooks | None = None
+        """What answers where there is no handler; of several that wrap one channel, the last."""
         self._opening = real_lock()
         self._log: Log | None = None
         self._roster: Roster | None = None
@@ -175,16 +176,13 @@ class Channel:
 
     def handles(self, event: str) -> bool:
         """Is there a handler for this event? (Life-cycle names are never a client's event.)"""
-        return event in self._handlers or (self._hooks is not None and self._hooks.handles(event))
+        return event in self._handlers or (self.hooks is not None and self.hooks.handles(event))
 
     def call(self, event: str, client: Client, *arguments: Any) -> Any:
-        """Run a handler inside `around`, then keep what it changed in `client.data`; return what it returned.
-
-        Where there is none, the hooks are asked, if there are any.
-        """
+        """Run a handler inside `around`, then keep what it changed in `client.data`; return what it returned."""
         handler = self._handlers.get(event)
         if handler is None:
-            return None if self._hooks is None else self._hooks.call(event, client, *arguments)
+            return None
         with self._around():
             result = handler(client, *arguments)
         changed = client.changed_data()
@@ -192,14 +190,14 @@ class Channel:
             client._record.data = changed
         return result
 
-    def use_hooks(self, hooks: Hooks) -> None:
-        """Have these answer where there is no handler; the last ones that were given count."""
-        self._hooks = hooks
+    def hooks_for(self, event: str) -> Hooks | None:
+        """Return who answers to this event in the place of a handler."""
+        return None if event in self._handlers else self.hooks
 
     def remember(self, record: Record, environ: Environ) -> None:
         """Keep of a client's request what hooks will need; nothing, if there are none."""
-        if self._hooks is not None:
-            self._hooks.remember(record, environ)
+        if self.hooks is not None:
+            self.hooks.remember(record, environ)
 
     # The store, opened at first use in each process
 

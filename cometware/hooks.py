@@ -11,7 +11,7 @@ import posixpath
 import re
 import sys
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from http import HTTPStatus
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl
@@ -90,8 +90,11 @@ class _Site:
 
 
 class AppHooks:
-    """Asks the application below `path`, in requests of its own, each in a greenlet of its own: whatever the application
-    keeps for a thread (its database connections) ends with it.
+    """Asks the application below `path`, in requests of its own.
+
+    Each is run by a greenlet of its own: whatever the application keeps for a thread, like a database connection, ends with
+    it. It is started here, and ends with the application's answer; one that is out of time is killed. (In a native thread an
+    application can not be killed: it goes on, unheard.)
 
     Raises:
         ValueError: The path is none that an application routes as it stands.
@@ -121,15 +124,18 @@ class AppHooks:
             site = self._sites[entries] = _Site(entries)
         record.site = site
 
-    def call(self, event: str, client: Client, *arguments: Any) -> Data:
+    def call(self, run: Callable[..., Any], event: str, client: Client, *arguments: Any) -> Data:
         """Have the application answer, do what it says, and return its reply.
+
+        `run(function, …)` calls a function where the application's code may run. To be called in the event loop.
 
         Raises:
             Refused: It does not want this.
             BadAnswer: It wants what cannot be done.
         """
         name = f"/{event}" if event in ("open", "message", "close") else f"/event/{event}"
-        answer = self._ask(self._path + name, client, _describe(event, client, *arguments))
+        environ = self._environ(self._path + name, client._record, _describe(event, client, *arguments).encode())
+        answer = self._ask(run, environ)
         if 200 <= answer.status < 300:
             return self._act(name, client, answer)
         if event == "close":
@@ -143,12 +149,12 @@ class AppHooks:
 
     # Asking
 
-    def _ask(self, path: str, client: Client, body: str) -> _Answer:
-        limits = self._channel.limits
+    def _ask(self, run: Callable[..., Any], environ: Environ) -> _Answer:
+        limits, path = self._channel.limits, environ["PATH_INFO"]
         deadline = time.monotonic() + limits.hook_seconds
         if not self._free.acquire(timeout=limits.hook_seconds):
             raise Refused(503, f"{limits.max_hooks} requests to the application run already; see Limits.max_hooks")
-        greenlet = gevent.spawn(self._run, self._environ(path, client._record, body.encode()))
+        greenlet = gevent.spawn(run, self._run, environ, deadline)
         greenlet.link(self._ended)
         try:
             greenlet.join(max(0, deadline - time.monotonic()))
@@ -163,7 +169,9 @@ class AppHooks:
     def _ended(self, greenlet: Any) -> None:
         self._free.release()
 
-    def _run(self, environ: Environ) -> _Answer:
+    def _run(self, environ: Environ, deadline: float) -> _Answer | None:
+        if time.monotonic() > deadline:
+            return None  # nobody waits for it any more: it waited too long for a thread
         try:
             return _request(self._app, environ, self._channel.limits.max_message_bytes)
         except Exception:

@@ -197,8 +197,7 @@ class Inboxes:
             source.handled(record.accepted)
         else:
             client = Client(self._worker.channel, record, record.transport, record.dialect)
-            worker = self._worker
-            self.run(lambda: worker.blocking(worker.channel.call, "close", client, job.reason), "on_close")
+            self.run(lambda: self._worker.call("close", client, job.reason), "on_close")
 
     def _handle(self, record: Record, received: Received, source: Source) -> None:
         channel = self._worker.channel
@@ -230,7 +229,7 @@ def answer(worker: Worker, client: Client, received: Received) -> Reply:
         message = f"no handler for {received.event!r}"
         return Reply("error", _data.dumps({"code": "event", "message": message}))
     try:
-        return Reply("reply", _data.encode(worker.blocking(channel.call, received.event, client, received.data)))
+        return Reply("reply", _data.encode(worker.call(received.event, client, received.data)))
     except Refused as error:
         return Reply("refused", _data.encode(refusal(error)))
     except Exception:

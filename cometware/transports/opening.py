@@ -77,7 +77,7 @@ def run_on_open(worker: Worker, client: Client) -> None:
         Refused: It does not, or its handler failed (500).
     """
     try:
-        worker.blocking(worker.channel.call, "open", client)
+        worker.call("open", client)
     except Refused:
         raise
     except Exception:

@@ -17,6 +17,7 @@ from gevent.event import Event
 from gevent.threadpool import ThreadPool
 
 from cometware.channel import Channel
+from cometware.client import Client
 from cometware.core.entry import Entry, Position
 from cometware.core.events import DRAIN, REPLACED, Close
 from cometware.core.wheel import Wheel, ticks
@@ -255,6 +256,13 @@ class Worker:
             return call(*arguments)
         result: Result = self._threads.apply(call, arguments)
         return result
+
+    def call(self, event: str, client: Client, *arguments: Any) -> Any:
+        """Have the application do what it does when a client speaks: by its handler, or by its hook."""
+        hooks = self.channel.hooks_for(event)
+        if hooks is not None:
+            return hooks.call(self.blocking, event, client, *arguments)
+        return self.blocking(self.channel.call, event, client, *arguments)
 
     # The log
 
