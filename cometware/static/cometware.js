@@ -77,7 +77,7 @@
   // --- Data: JSON whose leaves may also be bytes, {"$bytes": "<base64>"}; several arguments are {"$args": […]} ---
 
   var TAG = /^\$+(bytes|args)$/;
-  var isArray = Array.isArray || function (value) { return {}.toString.call(value) === '[object Array]'; };
+  var isArray = Array.isArray || function (value) { return value instanceof Array; };
 
   function Bytes(base64) { this.base64 = base64; } // stands for bytes where there is no Uint8Array
 
@@ -403,9 +403,9 @@
     // How we are connected: the link that serves us, those that want to, and what we learnt about them.
     var serving = null, racing = [], isOpen = 0, ended = 0, away = 0, everOpen = 0;
     var round = 0, retryTimer = 0, retryAfter = 0, why = 'start';
-    var preferred = '', worked = {}, plain = 0, deaths = 0, banned = 0, stalls = 0, upgrades = 0, upgradeTimer = 0;
+    var preferred = '', worked = {}, plain = 0, deaths = 0, banned = 0, stalls = 0, cuts = 0, upgrades = 0, upgradeTimer = 0;
     // Who counts our messages: our key, or the tab that leads. What only a leader knows of its followers: see "One connection".
-    var counter = '', tab = random(), role = '', group, sharedKey, release, waiting, busy = 0, taken = {}, settled = {}, recent = [];
+    var counter = '', tab = random(), role = '', group, followed = { over: 1 }, sharedKey, release, waiting, busy = 0, inherited = 0, taken = {}, settled = {}, recent = [];
     var rtt = 0, heartbeat = 20, limit = 1048576, hold = 20, beat = now(), hiddenSince = 0, watching;
 
     self.transport = self.client = null;
@@ -447,7 +447,7 @@
             if (usable[name](cross)) here.push(name);
           }
         });
-        if (here.length && (rung || banned < now() || options.transports)) names.push(here[turn % here.length]);
+        if (rung || banned < now() || options.transports) names[rung] = here[turn % here.length];
       });
       return names;
     }
@@ -461,11 +461,12 @@
 
     // Begin with one transport; when it fails or is silent for a while, begin with the next one beside it.
     function begin(names, index) {
+      while (index < 3 && !names[index]) index++;
       var name = names[index], patience = name === 'websocket' ? Math.max(times.race, 2 * rtt) : silence();
       if (!name) return settle();
       if (!role && canShare && (name !== 'websocket' || options.shared)) return join(function () { begin(names, index); });
       function next() {
-        if (!begun && !serving && !ended && names[index + 1]) begin(names, index + 1);
+        if (!begun && !serving && !ended && index < 2) begin(names, index + 1);
         begun = 1;
       }
       if (serving || ended || away) return;
@@ -500,7 +501,9 @@
         each(isArray(shapes) ? shapes : [shapes], function (shape) { if (!link.over) hear(link, shape); });
       };
       link.onfull = function () { hop('rotation'); };
-      link.onclose = function (status, text, retry, code, held) { failed(link, status, text, retry, code, held); };
+      link.onclose = function (status, text, retry, code, held) {
+        failed(link, status, (parse(text) || {}).error || { message: text }, retry, code, held);
+      };
       link.giveUp = later(name === 'jsonp' ? times.script : times.giveUp, function () { lost(link, 'silent'); });
       racing.push(link);
       try { (transports[name] || follow)(link); } catch (error) { later(0, function () { lost(link, String(error)); }); }
@@ -516,13 +519,12 @@
     }
 
     // A transport has ended by itself: is it refused, told to wait, or only broken?
-    function failed(link, status, text, retry, code, held) {
-      var error = (parse(text) || {}).error || {};
+    function failed(link, status, error, retry, code, held) {
       if (link.over) return;
       if (isFinal(status, error)) return finish(error.close || 4000 + status, error.message);
-      if (code >= 4400 && code < 4500) return finish(code, text);
+      if (code >= 4400 && code < 4500) return finish(code, error.message);
       if (retry > 0) retryAfter = retry * 1000;
-      if (held > 1000) hold = Math.max(0.5, Math.min(hold, held / 2000)); // somebody cuts what is idle
+      if (held > 1000 && ++cuts > 1) hold = Math.max(0.5, Math.min(hold, held / 2000)); // somebody cuts what is idle
       if (link.won) {
         if (link.duplex) {
           deaths = link.useless && now() - link.began < 30000 ? deaths + 1 : 0;
@@ -530,7 +532,7 @@
         }
       } else if (link.duplex) plain = !plain;
       else if (cross && !everOpen && options.credentials === undefined) credentials = !credentials;
-      lost(link, error.message || (code ? 'closed ' + code : status ? 'status ' + status : 'broken'));
+      lost(link, code ? 'closed ' + code : error.code || 'status ' + status);
     }
 
     function comesBack(code) { return code >= 4000 && code < 4400; }
@@ -549,10 +551,14 @@
         if (stopPost) stopPost();
         posting = 0;
         if (soon) round = 0;
+        if (isStream(link) && link.useless && now() - link.began < 30000 && ++stalls > 2) preferred = ladder()[2];
         tell({ down: reason });
         change(null, reason);
       } else if (link.background) upgradeLater();
-      else if (link.hop && serving) serving.hopTimer = later(1000, function () { hop(link.hop, link.name, link.rank); });
+      else if (link.hop && serving) {
+        serving.hopping = 0;
+        serving.hopTimer = later(1000, function () { hop(link.hop, link.name, link.rank); });
+      }
       if (link.name === 'shared' && reason === 'silent') leaveGroup(ALONE); // the tab that leads does not answer
       if (link.next) link.next();
       settle(soon);
@@ -585,14 +591,15 @@
       fire('transport', name, reason);
     }
 
+    function isLate(link) { return serving && serving !== link && !link.hop && link.rank >= serving.rank; }
+
     function isStream(link) { return find(RUNGS[1], link.name) >= 0; }
 
     // A link has greeted, or given its first answer. Does it serve us now?
     function win(link, recovered) {
       var old = serving;
-      if (link.won || link.over) return;
-      if (old && !link.hop && link.rank >= old.rank) return drop(link);
-      if (link.background && isStream(link) && !link.proven) return;
+      if (link.won || link.over || (link.background && isStream(link) && !link.proven)) return;
+      if (isLate(link)) return drop(link);
       serving = link;
       link.won = everOpen = 1;
       without(racing, link);
@@ -600,11 +607,12 @@
       clearTimeout(link.giveUp);
       if (old) drop(old);
       each(racing.slice(), function (other) { if (!other.duplex || link.duplex) drop(other); });
-      if (link.name !== 'shared') preferred = link.name;
+      preferred = ladder()[link.rank];
+      if (role === FOLLOWER && link.name !== 'shared') leaveGroup();
       worked[link.name] = 1;
       link.useful = later(times.useful, function () {
         round = 0;
-        if (link.name !== 'shared') memory(kept, { name: link.name, until: now() + times.remember });
+        if (!options.transports) memory(kept, { name: preferred, until: now() + times.remember });
       });
       if (isStream(link)) prove(link);
       change(link.name, link.hop || (old ? 'upgrade' : why));
@@ -623,23 +631,23 @@
     }
 
     function leaveStream(reason) {
-      var names = ladder(), polls = names[names.length - 1];
+      var polls = ladder()[2];
       worked[serving.name] = 0;
       forget();
-      if (polls !== serving.name) hop(reason, polls, names.length - 1);
+      if (polls) hop(reason, polls, 2);
     }
 
     // A better transport may work by now: try it in the background.
     function upgradeLater() {
-      var names = ladder();
       clearTimeout(upgradeTimer);
-      if (!serving || !serving.rank || names[serving.rank] !== serving.name) return;
-      var rank = upgrades % serving.rank;
-      upgradeTimer = later(worked[names[rank]] ? 1000 : times.upgrade[Math.min(upgrades, times.upgrade.length - 1)], function () {
-        if (racing.length) return upgradeLater();
-        worked[names[rank]] = 0;
+      if (!serving || !serving.rank || serving.slow || serving.name === 'shared') return;
+      var rank = upgrades % serving.rank, name = ladder()[rank];
+      upgradeTimer = later(worked[name] ? 1000 : times.upgrade[Math.min(upgrades, times.upgrade.length - 1)], function () {
+        name = ladder()[rank];
+        worked[name] = 0;
         upgrades++;
-        open(names[rank], rank, { background: 1 });
+        if (racing.length || !name) upgradeLater();
+        else open(name, rank, { background: 1 });
       });
     }
 
@@ -654,7 +662,7 @@
       } else if (shape.error && !shape.id) refused(link, shape.error);
       else if (shape.reconnect) rest(link, shape.reconnect.wait_seconds * 1000);
       else {
-        if (link.greeted) {
+        if (now() - link.greeted > 50) { // not in one piece with the greeting
           clearTimeout(link.proof);
           link.proven = 1;
         }
@@ -701,12 +709,13 @@
         open(link.name, link.rank, { next: link.next, hop: link.hop, background: link.background });
         return;
       }
-      link.greeted = link.useless = 1;
+      if (isLate(link)) return drop(link);
+      link.greeted = now();
+      link.useless = 1;
       self.client = info.client;
       heartbeat = info.heartbeat;
       limit = info.limits.max_message_bytes;
       if (info.recovered === false || !position) start(info.position);
-      link.info = info;
       count(link, info.accepted);
       win(link, info.recovered);
     }
@@ -714,8 +723,10 @@
     function count(link, n) { // how much of ours was accepted, says whoever counts
       if (counter !== link.who) {
         counter = link.who;
-        for (var i = queue.length; i--;) {
-          if (queue[i].as <= n) replies[queue[i].as] = queue.splice(i, 1)[0].done; // the tab that led had it accepted
+        inherited = role === LEADER && sharedKey ? n : 0;
+        for (var i = 0; i < queue.length;) {
+          if (queue[i].as <= n) accepted(queue.splice(i, 1)[0]); // the tab that led had it accepted
+          else i++;
         }
         renumber(n);
       } else if (n < link.before) renumber(n);
@@ -740,7 +751,7 @@
     }
 
     function refused(link, error) {
-      if (error.status) failed(link, error.status, JSON.stringify({ error: error }), error.retry);
+      if (error.status) failed(link, error.status, error);
       else if (error.code === 'number') {
         if (error.accepted < acked) renumber(error.accepted);
         else acknowledge(error.accepted);
@@ -762,9 +773,9 @@
     self.emit = function (event, data, done) {
       var text = JSON.stringify(encode(data === undefined ? null : data)), item = { event: event, data: text, done: done };
       if (ended) return problem('closed', 'this client is closed', done);
-      if (!event || event.length > 256 || find(RESERVED, event) >= 0) throw new Error('cometware: not a name for an event: ' + event);
+      if (!event || event.length > 256 || find(RESERVED, event) >= 0) throw new Error('cometware: no event may be called ' + event);
       if (queue.length >= times.kept || queuedSize + text.length > times.keptSize) {
-        return problem('full', queue.length + ' messages wait already: this one is not sent', done);
+        return problem('full', queue.length + ' messages wait, this one is not sent', done);
       }
       queue.push(item);
       queuedSize += text.length;
@@ -801,16 +812,22 @@
       }
     }
 
-    function post(link) { // one at a time; what queues meanwhile goes in the next one
-      var texts = [], total = 0, text, of = era, count;
-      if (posting) return;
-      while (texts.length < queue.length && texts.length < (single ? 1 : 200)) {
+    function batch(most, count) { // the first of what waits, up to so many bytes
+      var texts = [], text;
+      while (texts.length < queue.length && texts.length < count) {
         text = written(queue[texts.length], acked + texts.length + 1);
-        total += size(text) + 1;
-        if (total + 1 > limit) break;
+        most -= size(text) + 1;
+        if (most < 1) break;
         leads(texts.length);
         texts.push(text);
       }
+      return texts;
+    }
+
+    function post(link) { // one at a time; what queues meanwhile goes in the next one
+      var texts, of = era, count;
+      if (posting) return;
+      texts = batch(limit, single ? 1 : 200);
       count = texts.length;
       if (!count) {
         giveBack(0);
@@ -833,7 +850,10 @@
         else if (status === 400 || status === 413) {
           single = 1;
           if (count === 1) giveBack(0, error.code || 'refused', error.message);
-        } else wait = Math.max(retry * 1000 || 0, Math.random() * Math.min(times.retryMost, times.retry * Math.pow(2, postFails++)));
+        } else {
+          if (postFails === 4) problem('post', 'sending fails: status ' + status);
+          wait = Math.max(retry * 1000 || 0, Math.random() * Math.min(times.retryMost, times.retry * Math.pow(2, postFails++)));
+        }
         if (!wait) postFails = 0;
         later(wait, flush);
       });
@@ -842,13 +862,17 @@
     function acknowledge(n) {
       var items = queue.splice(0, Math.max(0, n - acked));
       each(items, function (item) {
-        acked++;
-        queuedSize -= item.data.length;
-        if (item.done) replies[acked] = item.done;
-        if (item.relay) tell({ accepted: settled[item.relay[0]] = item.relay[1] }, item.relay[0]);
+        item.as = ++acked;
+        accepted(item);
       });
       if (items.length && serving) serving.sent = Math.max(0, serving.sent - items.length);
       acked = Math.max(acked, n);
+    }
+
+    function accepted(item) { // this message was accepted under this number
+      queuedSize -= item.data.length;
+      if (item.done) replies[item.as] = item.done;
+      if (item.relay) tell({ accepted: settled[item.relay[0]] = item.relay[1] }, item.relay[0]);
     }
 
     function renumber(n) { // the server has forgotten us: our numbers begin again behind what it knows
@@ -879,17 +903,16 @@
       stop();
       leaveGroup();
       change(null, reason);
-      each(queue.splice(0), function (item) { if (item.done) item.done.call(self, { code: 'closed', message: reason }); });
+      each(queue.splice(0, queue.length), function (item) { if (item.done) item.done.call(self, { code: 'closed', message: reason }); });
       for (var n in replies) if (replies[n]) replies[n].call(self, { code: 'closed', message: reason });
       replies = {};
       fire('close', { code: code, reason: reason || '' });
     }
 
     function goodbye() { // so that nobody has to wait whether we come back
-      var text = queue.length ? '[' + written(queue[0], acked + 1) + ']' : '{"close":{}}';
-      if (!everOpen) return;
-      if (serving && serving.name === 'websocket' && !queue.length) serving.send(text);
-      else if (role) return; // other tabs may go on with this client
+      var text = '[' + batch(60000, 200).concat('{"close":{}}').join() + ']';
+      if (!everOpen || role) return; // other tabs may go on with this client
+      if (serving && serving.duplex) serving.send('{"close":{}}');
       else if (navigator.sendBeacon) navigator.sendBeacon(base + query({ v: 1, key: key }), text);
       else if (serving && serving.send) serving.send(text, function () {});
     }
@@ -903,14 +926,15 @@
 
     // Change to one transport by hand and stay there; without a name, all are allowed again.
     self.use = function (name) {
-      var names;
+      var names, rank = 0;
       options.transports = name ? [name] : undefined;
       names = ladder();
-      if (!names.length) throw new Error('cometware: this browser has no ' + name);
+      while (rank < 3 && !names[rank]) rank++;
+      if (rank > 2) throw new Error('cometware: no ' + name + ' here');
       if (role === FOLLOWER) leaveGroup(ALONE);
       each(racing.slice(), drop);
       if (serving) serving.hopping = 0;
-      if (serving) hop('by hand', names[0], 0);
+      if (serving) hop('by hand', names[rank], rank);
       else connect();
       return self;
     };
@@ -955,6 +979,7 @@
 
     function succeed() {
       if (role !== FOLLOWER) return;
+      followed.next = null;
       role = LEADER;
       key = sharedKey || key;
       each(racing.slice(), drop);
@@ -972,7 +997,7 @@
     }
 
     function greetFollowers(to, after) {
-      var info = serving && serving.won && { client: self.client, position: position, heartbeat: heartbeat, recovered: true, limits: { max_message_bytes: limit } };
+      var info = serving && serving.won && { client: self.client, position: position, heartbeat: heartbeat, limits: { max_message_bytes: limit } };
       if (!info) return tell({ wait: 1 }, to);
       if (!to) return tell({ led: 1 });
       info.accepted = settled[to] || 0;
@@ -984,30 +1009,33 @@
     }
 
     function heardFollower(data) {
-      var say = data.say;
+      var say = data.say, item;
       if (data.hello) greetFollowers(data.from, data.after);
       if (!say || say.n <= taken[data.from]) return;
       taken[data.from] = say.n;
-      queue.push({ event: say.event, data: say.data, relay: [data.from, say.n], as: say.as, done: say.reply && function (error, reply, shape) {
+      item = { event: say.event, data: say.data, relay: [data.from, say.n], as: say.as, done: say.reply && function (error, reply, shape) {
         tell({ id: shape && shape.id, reply: say.n, error: error || undefined, data: shape && shape.data }, data.from);
-      } });
+      } };
       queuedSize += say.data.length;
+      if (say.as <= inherited) return accepted(item);
+      queue.push(item);
       flush();
     }
 
     function heardLeader(data) {
-      var link = serving || racing[0], shape = data.shape, item = shape.as && queue[shape.as[0] - acked - 1];
+      var link = followed, shape = data.shape, item = shape.as && queue[shape.as[0] - acked - 1];
       sharedKey = data.key;
       if (shape.busy >= 0) busy = shape.busy;
       else if (shape.as) {
         if (item) item.as = shape.as[1];
-      } else if (!link || link.name !== 'shared') return;
+      } else if (link.over) return;
       else if (shape.wait) each([link.giveUp, link.patience], clearTimeout);
       else if (!shape.led) link.onmessage([shape]);
       else if (!link.won) link.hello();
     }
 
     function follow(link) {
+      followed = link;
       link.duplex = 1;
       link.hello = function () {
         link.before = acked;
@@ -1058,10 +1086,7 @@
       hiddenSince = document.hidden ? hiddenSince || now() : 0;
       if (hiddenSince) return;
       watch();
-      if (serving && serving.slow) {
-        var names = ladder(), rank = Math.max(0, find(names, preferred));
-        hop('shown', names[rank], rank);
-      }
+      if (serving && serving.slow) hop('shown', preferred, serving.rank);
     }
 
     function leave(event) {
