@@ -1,8 +1,21 @@
 // The live desk: the order board, the chat and who is here, drawn from the channel's entries.
 
-import { connect } from "./live.js";
-
-const NAMES = { websocket: "WebSocket", eventsource: "EventSource", poll: "Long poll" };
+const NAMES = {
+  websocket: "WebSocket",
+  stream: "a stream",
+  xhr: "a stream by XHR",
+  eventsource: "EventSource",
+  poll: "long poll",
+  jsonp: "JSONP",
+};
+const REASONS = {
+  start: "the first that answered",
+  upgrade: "better than what was there",
+  "by hand": "chosen by hand",
+  buffered: "something on the way holds streams back",
+  hidden: "slowly, while the page is hidden",
+  shown: "the page is in sight again",
+};
 const NEXT = { open: ["packed", "Pack"], packed: ["shipped", "Ship"] };
 const SHIPPED_SHOWN = 6;
 const TOGETHER_MILLISECONDS = 3 * 60 * 1000; // what one person says within so long stands under one name
@@ -11,13 +24,15 @@ const find = (id) => document.getElementById(id);
 const desk = find("desk");
 const me = desk.dataset.user;
 
-const live = connect(onEntry, onTransport, desk.dataset.url);
-
-function onEntry({ event, data }) {
-  if (event === "message") showMessage(data);
-  else if (event === "order") showOrder(data);
-  else if (event === "presence") showPeople(data);
-}
+// Not one connection for all tabs: here each tab has its own, to be switched by hand.
+const comet = new window.Cometware(desk.dataset.url, { last: 200, shared: false });
+comet.on("message", showMessage);
+comet.on("order", showOrder);
+comet.on("presence", showPeople);
+comet.on("transport", showTransport);
+comet.on("reset", () => location.reload()); // the server has forgotten what we missed: draw everything anew
+comet.on("close", ({ reason }) => showTransport(null, reason, "closed"));
+comet.on("error", ({ message }) => find("flashes").replaceChildren(element("p", "flash error", message)));
 
 // The board
 
@@ -100,7 +115,7 @@ let previous = {};
 function showMessage(message) {
   if (typeof message === "string") message = { from: "guest", text: message };
   const { from, text, at } = message;
-  const mine = message.client === live.client || (me && from === me);
+  const mine = message.client === comet.client || (me && from === me);
   const moment = at ? new Date(at) : new Date();
   const follows = previous.from === from && previous.mine === mine && moment - previous.moment < TOGETHER_MILLISECONDS;
   const atEnd = log.scrollHeight - log.scrollTop - log.clientHeight < 60;
@@ -109,7 +124,7 @@ function showMessage(message) {
   const line = element("article", `message${mine ? " mine" : ""}${follows ? " follows" : ""}`);
   if (!follows) {
     const head = element("header");
-    const time = element("time", "", moment.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" }));
+    const time = element("time", "", moment.toLocaleTimeString("en-GB", { hour: "2-digit", minute: "2-digit" }));
     time.dateTime = moment.toISOString();
     head.append(face(from), element("b", "", from), time);
     line.append(head);
@@ -123,7 +138,7 @@ function showMessage(message) {
 find("composer").addEventListener("submit", (event) => {
   event.preventDefault();
   const input = find("text");
-  if (input.value.trim()) live.send(input.value.trim());
+  if (input.value.trim()) comet.send(input.value.trim());
   input.value = "";
   input.focus();
 });
@@ -141,23 +156,22 @@ function showPeople(names) {
   find("people").replaceChildren(...chips);
 }
 
-function onTransport(name, state) {
+function showTransport(name, why, state = name ? "open" : "connecting") {
   const badge = find("badge");
   badge.dataset.state = state;
-  badge.textContent = {
-    open: `Live over ${NAMES[name]}`,
-    connecting: `Connecting by ${NAMES[name]}`,
-    closed: "Disconnected",
-  }[state];
-  find("switch").elements.namedItem("transport").value = name;
+  badge.textContent = { open: `Live over ${NAMES[name] || name}`, connecting: "Reconnecting", closed: "Disconnected" }[state];
+  badge.append(element("small", "", REASONS[why] || why));
+  for (const label of find("switch").querySelectorAll("label")) {
+    label.classList.toggle("serving", label.control.value === name);
+  }
 }
 
-find("switch").addEventListener("change", (event) => live.use(event.target.value));
+find("switch").addEventListener("change", (event) => comet.use(event.target.value || undefined));
 
 function face(name) {
   const face = element("span", "face", name === "guest" ? "" : name[0]);
   face.setAttribute("aria-hidden", "true");
-  face.style.setProperty("--hue", [...name].reduce((hash, letter) => (hash * 31 + letter.codePointAt(0)) % 360, 7));
+  face.style.setProperty("--hue", [...name].reduce((hash, letter) => (hash * 31 + letter.codePointAt(0)) % 360, 110));
   if (name === "guest") face.classList.add("nobody");
   return face;
 }
