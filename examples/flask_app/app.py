@@ -6,11 +6,12 @@ import secrets
 from datetime import date
 from pathlib import Path
 
-# cometware 1: import it
-import cometware.flask
 from flask import Flask, abort, flash, g, redirect, render_template, request, session, url_for
 from werkzeug.exceptions import HTTPException
 from werkzeug.security import check_password_hash
+
+# cometware 1: import it
+import cometware.flask
 
 if __package__:
     from . import chat, database
@@ -27,9 +28,7 @@ app.teardown_appcontext(database.close)
 # cometware 2: one channel; its handlers run inside the app's context
 channel = cometware.Channel(around=app.app_context)
 # cometware 3: a URL for it, in front of the app, which knows the app's login
-app.wsgi_app = cometware.Cometware(
-    app.wsgi_app, channel, path="/comet", user=cometware.flask.user(app, "user")
-)
+app.wsgi_app = cometware.Cometware(app.wsgi_app, channel, "/comet", user=cometware.flask.user(app, "user"))
 # cometware 4: what to do with messages that come in
 chat.furnish(channel)
 
@@ -41,8 +40,8 @@ chat.furnish(channel)
 def who_and_from_where():
     g.user = session.get("user")
     if request.method == "POST":
-        expected = session.get("csrf", "")
-        if not expected or not secrets.compare_digest(expected, request.form.get("csrf", "")):
+        expected, got = session.get("csrf", ""), request.form.get("csrf", "")
+        if not expected or not secrets.compare_digest(expected.encode(), got.encode()):
             abort(400, "This form is out of date. Go back, reload the page and send it again.")
 
 
@@ -58,7 +57,7 @@ def login_required(view):
     def guarded(**arguments):
         if g.user is None:
             flash("Log in first, please.")
-            goal = request.full_path if request.method == "GET" else url_for("desk")
+            goal = request.full_path.rstrip("?") if request.method == "GET" else url_for("desk")
             return redirect(url_for("login", next=goal))
         return view(**arguments)
 
@@ -200,8 +199,7 @@ def find(order_id):
 
 def journal(order_id):
     database.connection().execute(
-        "INSERT INTO journal (order_id, at, user, status)"
-        " SELECT id, changed_at, ?, status FROM orders WHERE id = ?",
+        "INSERT INTO journal (order_id, at, user, status) SELECT id, changed_at, ?, status FROM orders WHERE id = ?",
         (g.user, order_id),
     )
 
@@ -229,7 +227,7 @@ def euros(cents):
 @app.template_filter("hue")
 def hue(name):
     """Choose a person's colour, the same one as the page's script."""
-    return functools.reduce(lambda hash, letter: (hash * 31 + ord(letter)) % 360, name, 7)
+    return functools.reduce(lambda hash, letter: (hash * 31 + ord(letter)) % 360, name, 110)
 
 
 @app.errorhandler(HTTPException)

@@ -20,6 +20,8 @@ COFFEES = (
 
 # id, customer, coffee, kilos, due in so many days, note, status, its changes so many minutes ago
 ORDERS = (
+    (1036, "The Pier Pantry", 6, 4, -2, "", "shipped", (4310, 3105, 3020)),
+    (1037, "Nordlicht Bakery", 5, 30, -1, "", "shipped", (3190, 1655, 1540)),
     (1038, "Café Lumen", 1, 12, -1, "", "shipped", (2950, 1610, 1490)),
     (1039, "Foundry Hotel", 5, 60, 0, "Loading dock, before 9", "shipped", (1720, 300, 95)),
     (1040, "Brot & Butter", 3, 18, 0, "", "shipped", (1690, 210, 52)),
@@ -76,7 +78,8 @@ def open_database(path: Path) -> sqlite3.Connection:
 
 def seed(database: sqlite3.Connection) -> None:
     """Fill an empty database, once: of two workers that start together, the second finds the users there."""
-    users = [(name, generate_password_hash(name)) for name in DEMO_USERS]
+    # These passwords are known to everybody, so a cheap hash will do, and no login holds the others up.
+    users = [(name, generate_password_hash(name, method="scrypt:4096:8:1")) for name in DEMO_USERS]
     today, moment = date.today(), datetime.now(timezone.utc)
     with database:
         database.execute("BEGIN IMMEDIATE")
