@@ -37,7 +37,7 @@ def within(entries: list[Entry], limit_bytes: int) -> tuple[list[Entry], bool]:
     """Cut a list behind the entry that takes it beyond a size. Was anything cut off?"""
     size = 0
     for index, entry in enumerate(entries):
-        size += entry.cost_bytes
+        size += entry.message.cost_bytes
         if size > limit_bytes:
             return entries[: index + 1], index + 1 < len(entries)
     return entries, False

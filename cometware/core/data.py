@@ -127,6 +127,8 @@ _ascii = json.JSONEncoder(ensure_ascii=True, allow_nan=False, separators=(",", "
 def dumps(data: Data) -> str:
     """Write JSON that UTF-8 can carry."""
     text = _compact(data)
+    if text.isascii():
+        return text
     try:
         text.encode()
     except UnicodeEncodeError:  # half of a surrogate pair, which JavaScript strings may hold: UTF-8 cannot, an escape can

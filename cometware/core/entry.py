@@ -45,11 +45,11 @@ class Message:
     """What an application publishes: an event with data for audiences, not yet in the log.
 
     `json` is the data, encoded once and for all. `kind` is "" for mail; "reply" or "error" for the answer to a client's
-    message `number`; and "join", "leave", "close", "revoke" for a control, which changes who hears what and is never
-    shown to anybody.
+    message `number`; and "join", "leave", "close", "revoke" for a control (`is_control`), which changes who hears what and
+    is never shown to anybody. `cost_bytes` is about what it occupies in memory.
     """
 
-    __slots__ = ("but", "event", "json", "kind", "number", "to")
+    __slots__ = ("but", "cost_bytes", "event", "is_control", "json", "kind", "number", "to")
 
     def __init__(
         self,
@@ -66,10 +66,8 @@ class Message:
         self.but = but
         self.kind = kind
         self.number = number
-
-    @property
-    def is_control(self) -> bool:
-        return self.kind in CONTROLS
+        self.is_control = kind in CONTROLS
+        self.cost_bytes = 400 + len(json) + sum(map(len, to))
 
 
 CONTROLS = frozenset({"join", "leave", "close", "revoke"})
@@ -85,11 +83,6 @@ class Entry(NamedTuple):
     def data(self) -> _data.Data:
         """The message's data, decoded anew at each call."""
         return _data.decode(self.message.json)
-
-    @property
-    def cost_bytes(self) -> int:
-        """About what this entry occupies in memory."""
-        return 400 + len(self.message.json) + sum(map(len, self.message.to))
 
 
 def audiences(to: str | Iterable[str]) -> tuple[str, ...]:

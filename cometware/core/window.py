@@ -85,7 +85,7 @@ class Window:
             self._begin(offset - 1)
         self._head = offset
         self._entries.append(entry)
-        self._bytes += entry.cost_bytes
+        self._bytes += entry.message.cost_bytes
         for audience in entry.message.to:
             offsets = self._by_audience.get(audience)
             if offsets is None:
@@ -97,7 +97,7 @@ class Window:
 
     def _forget_first(self) -> None:
         entry = self._entries.popleft()
-        self._bytes -= entry.cost_bytes
+        self._bytes -= entry.message.cost_bytes
         offset = entry.position.offset
         for audience in entry.message.to:
             offsets = self._by_audience[audience]

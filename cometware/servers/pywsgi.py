@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import re
 import socket
 from _socket import socket as RawSocket
 from typing import Any
@@ -18,13 +19,13 @@ from gevent.pywsgi import Input, WSGIHandler
 from geventwebsocket.handler import Client, WebSocketHandler
 from geventwebsocket.websocket import Stream, WebSocket
 
-from cometware.core.negotiation import NotNegotiable
 from cometware.servers.base import ALL_TRANSPORTS, TLS_WHY, Taken
 from cometware.transports.websocket import handshake
 
 _REQUEST_TIMEOUT = b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
 
 
+_WEBSOCKET_KEY = re.compile(r"[A-Za-z0-9+/]{22}==\Z")
 _LINGER_SECONDS = 2.0
 """How long a refused body is read on after its answer."""
 
@@ -173,12 +174,9 @@ class Handler(WebSocketHandler):  # type: ignore[misc]
         allowed = []
         if hasattr(application, "app_protocol"):
             allowed = [application.app_protocol(environ["PATH_INFO"]) or ""]
-        headers = websocket_headers(environ)
-        try:
-            status, answer = handshake(environ["PATH_INFO"], headers, allowed if offered else [], native=False)
-        except NotNegotiable:
+        if not _is_handshake(environ):
             return None
-        websocket = DeferredWebSocket(environ, Stream(self), self, status, answer)
+        websocket = DeferredWebSocket(environ, Stream(self), self, allowed if offered else [])
         environ["wsgi.websocket"] = websocket
         environ["wsgi.websocket_version"] = environ["HTTP_SEC_WEBSOCKET_VERSION"]
         return websocket
@@ -215,6 +213,16 @@ class Handler(WebSocketHandler):  # type: ignore[misc]
         websocket.closed = True
 
 
+def _is_handshake(environ: dict[str, Any]) -> bool:
+    """Would `handshake` agree? Asked of every upgrade, of which few are for the application itself."""
+    return (
+        environ.get("SERVER_PROTOCOL") == "HTTP/1.1"
+        and "upgrade" in environ.get("HTTP_CONNECTION", "").lower()
+        and environ.get("HTTP_SEC_WEBSOCKET_VERSION") == "13"
+        and _WEBSOCKET_KEY.match(environ.get("HTTP_SEC_WEBSOCKET_KEY", "")) is not None
+    )
+
+
 class _TooSlow(Exception):
     """A request did not arrive in time."""
 
@@ -222,18 +230,17 @@ class _TooSlow(Exception):
 class DeferredWebSocket(WebSocket):  # type: ignore[misc]
     """gevent-websocket's object, whose 101 is said at its first use, and whose close says its code."""
 
-    __slots__ = ("_answer", "_close_code", "started")
+    __slots__ = ("_close_code", "_subprotocols", "started")
 
     def __init__(
         self,
         environ: dict[str, Any],
         stream: Stream,
         handler: Handler,
-        status: str,
-        headers: list[tuple[str, str]],
+        subprotocols: list[str],
     ) -> None:
         self.started = False
-        self._answer = (status, headers)
+        self._subprotocols = subprotocols
         self._close_code = 1000
         super().__init__(environ, stream, handler)
 
@@ -244,7 +251,8 @@ class DeferredWebSocket(WebSocket):  # type: ignore[misc]
     def _start(self) -> None:
         if not self.started and not self.closed:
             self.started = True
-            self.handler.accept_websocket(*self._answer)
+            path, headers = self.environ["PATH_INFO"], websocket_headers(self.environ)
+            self.handler.accept_websocket(*handshake(path, headers, self._subprotocols, native=False))
 
     def receive(self) -> Any:
         self._start()

@@ -163,7 +163,7 @@ class Dispatcher:
         self._running = True
         try:
             for (shape, share), connections in self._snapshot(entries):
-                body = self.share(shape, share)
+                body = self.share(shape, share) if len(connections) > 1 else shape.share(share)
                 if body:
                     self._send(connections, body, entries[-1].position)
         finally:
@@ -173,6 +173,8 @@ class Dispatcher:
         """Group the connections by what of these entries they hear."""
         if all(entry.message.to == _EVERYBODY_ONLY and entry.message.but is None for entry in entries):
             return [((shape, entries), list(connections)) for shape, connections in self._everyone.items() if connections]
+        if len(entries) == 1:
+            return self._direct(entries)
         owed: dict[Connection, list[int]] = {}
         for index, entry in enumerate(entries):
             but = entry.message.but
@@ -187,6 +189,15 @@ class Dispatcher:
         return [
             ((shape, [entries[index] for index in indexes]), connections) for (shape, indexes), connections in groups.items()
         ]
+
+    def _direct(self, entries: Sequence[Entry]) -> list[tuple[tuple[Shape, Sequence[Entry]], list[Connection]]]:
+        """The same for one entry: who hears it at all hears all of it."""
+        message = entries[0].message
+        groups: dict[Shape, dict[Connection, None]] = {}
+        for connection in self._listeners(message.to):
+            if message.but is None or connection.record is None or connection.record.id != message.but:
+                groups.setdefault(connection.shape, {})[connection] = None
+        return [((shape, entries), list(connections)) for shape, connections in groups.items()]
 
     def _listeners(self, to: Iterable[str]) -> Iterator[Connection]:
         for audience in to:

@@ -229,7 +229,8 @@ def answer(worker: Worker, client: Client, received: Received) -> Reply:
         message = f"no handler for {received.event!r}"
         return Reply("error", _data.dumps({"code": "event", "message": message}))
     try:
-        return Reply("reply", _data.encode(worker.call(received.event, client, received.data)))
+        result = worker.call(received.event, client, received.data)
+        return Reply("reply", "null" if result is None else _data.encode(result))
     except Refused as error:
         return Reply("refused", _data.encode(refusal(error)))
     except Exception:

@@ -62,4 +62,4 @@ def test_an_entry_decodes_its_data_anew_at_each_call() -> None:
 
 def test_a_longer_message_costs_more() -> None:
     small, large = (Entry(Position("a", 1), Message("message", text)) for text in ('""', '"' + "x" * 1000 + '"'))
-    assert large.cost_bytes - small.cost_bytes == 1000
+    assert large.message.cost_bytes - small.message.cost_bytes == 1000
