@@ -46,4 +46,4 @@ def test_two_hundred_stalled_readers_cost_no_memory_and_nobody_else_a_message(se
 
 
 def flood(server: Server, first: int) -> None:
-    server.post("/flood", first=first, count=COUNT, size=100, every=20)
+    server.post("/flood", first=first, count=COUNT, size=100, every=50)
