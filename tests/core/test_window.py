@@ -42,7 +42,7 @@ class WindowAgainstModel(RuleBasedStateMachine):
         kept: list[Entry] = []
         size = 0
         for item in reversed(self.log):
-            size += item.cost_bytes
+            size += item.message.cost_bytes
             if len(kept) == self.max_entries or (size > self.max_bytes and kept):
                 break
             kept.insert(0, item)
@@ -131,7 +131,7 @@ class WindowAgainstModel(RuleBasedStateMachine):
     @invariant()
     def is_bounded(self) -> None:
         assert len(self.window) == len(self.kept())
-        assert self.window.size_bytes == sum(item.cost_bytes for item in self.kept())
+        assert self.window.size_bytes == sum(item.message.cost_bytes for item in self.kept())
         assert self.window.head == Position(self.epoch, self.head)
 
 
