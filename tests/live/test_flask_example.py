@@ -17,7 +17,7 @@ from werkzeug.test import TestResponse
 
 from examples.flask_app import app as example
 
-FORM = {"customer": "Kiosk Nord", "coffee": "3", "kilos": "12", "note": ""}
+FORM: dict[str, Any] = {"customer": "Kiosk Nord", "coffee": "3", "kilos": "12", "note": ""}
 TOMORROW = (date.today() + timedelta(days=1)).isoformat()
 
 
@@ -194,7 +194,7 @@ def test_a_new_order_is_listed_and_published(ann: FlaskClient) -> None:
 )
 def test_a_wrong_field_is_named_and_the_others_are_kept(ann: FlaskClient, field: str, value: str, error: str) -> None:
     before = len(published())
-    form = {**FORM, "note": "Ring twice", "due": TOMORROW, field: value}
+    form: dict[str, Any] = {**FORM, "note": "Ring twice", "due": TOMORROW, field: value}
 
     response = post(ann, "/orders/new", **form)
 
