@@ -44,6 +44,7 @@ client: system
 	bash .ci/build-client
 
 bench: $(READY)
+	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[bench]'
 	$(BIN)/python -m benchmarks
 
 clean:
