@@ -254,8 +254,10 @@ class Worker:
         """Run the application's code: in a native thread if there are any, else here, where it must not block."""
         if self._threads is None:
             return call(*arguments)
-        result: Result = self._threads.apply(call, arguments)
-        return result
+        result, error = self._threads.apply(_attempt, (call, *arguments))
+        if error is not None:
+            raise error
+        return result  # type: ignore[no-any-return]
 
     def call(self, event: str, client: Client, *arguments: Any) -> Any:
         """Have the application do what it does when a client speaks: by its handler, or by its hook."""
@@ -331,3 +333,11 @@ class Worker:
         for connection in [connection for record in self.roster for connection in record.connections]:
             connection.lost("shutdown")
         self.poller.close()
+
+
+def _attempt(call: Callable[..., Result], *arguments: Any) -> tuple[Result | None, Exception | None]:
+    """Return an exception instead of raising it: gevent's pool would print it, though a refusal is no failure."""
+    try:
+        return call(*arguments), None
+    except Exception as error:
+        return None, error
