@@ -7,7 +7,9 @@ gives the server what it reads, so that everything behind it is as it is with a 
 
 from __future__ import annotations
 
+import select
 import socket
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
@@ -18,6 +20,8 @@ _FREE_THREADS = 2
 """Threads of a pool that are never held: the application needs them."""
 _MANY = 100
 """Requests that are held at most where each request has a thread of its own."""
+_SERVING_ALONE = frozenset({"MainThread", "django-main-thread"})
+"""The threads of Django's development server with `--nothreading`, which says in the environ that it has many."""
 _HOP_BY_HOP = frozenset({"connection", "transfer-encoding"})
 
 
@@ -26,7 +30,8 @@ class Threaded(Server):
 
     frames_bodies = True
 
-    def __init__(self, name: str, limit: int, *, streams: bool) -> None:
+    def __init__(self, name: str, limit: int, *, streams: bool, client: Any = None) -> None:
+        self._client = client
         self.name = name
         self.limit = limit
         self._streams = streams
@@ -57,7 +62,7 @@ class Threaded(Server):
     def pull(self, start_response: Callable[..., Any]) -> Iterable[bytes]:
         """Give the server what comes through the pair: the head now, the body as it comes."""
         assert self.pulled is not None
-        return _Pulled(self.pulled, start_response)
+        return _Pulled(self.pulled, start_response, self._client)
 
 
 class _Held:
@@ -78,8 +83,12 @@ _held = _Held()
 class _Pulled:
     """The body of a held response, as an iterator of the server's thread."""
 
-    def __init__(self, sock: socket.socket, start_response: Callable[..., Any]) -> None:
+    def __init__(self, sock: socket.socket, start_response: Callable[..., Any], client: Any) -> None:
         self._sock = sock
+        self._poll = select.poll()
+        self._poll.register(sock, select.POLLIN)
+        if client is not None:
+            self._poll.register(client, select.POLLRDHUP)
         _held.add(1)
         self._rest = self._start(start_response)
 
@@ -104,10 +113,15 @@ class _Pulled:
 
     def __next__(self) -> bytes:
         data, self._rest = self._rest, b""
-        data = data or self._sock.recv(65536)
+        data = data or self._next()
         if not data:
             raise StopIteration
         return data
+
+    def _next(self) -> bytes:
+        """Wait for more. A client that has sent FIN is gone: an idle stream would not learn it for two heartbeats."""
+        ready = [descriptor for descriptor, _ in self._poll.poll()]
+        return self._sock.recv(65536) if self._sock.fileno() in ready else b""
 
     def close(self) -> None:
         """The server is done, or its client is gone: so is the connection at the other end."""
@@ -118,16 +132,27 @@ class _Pulled:
 
 def find_threaded(environ: dict[str, Any], start_response: Any) -> Threaded:
     """Tell what a server that is none of gevent's can do, by what it puts into the environ."""
-    name = environ.get("SERVER_SOFTWARE") or "unknown"
+    name, client = environ.get("SERVER_SOFTWARE") or "unknown", _client_socket(environ)
     if not environ.get("wsgi.multithread"):
+        return Threaded("gunicorn sync" if "gunicorn.socket" in environ else name, 0, streams=False)
+    if name.startswith("WSGIServer/") and threading.current_thread().name in _SERVING_ALONE:
         return Threaded(name, 0, streams=False)
     if "werkzeug.socket" in environ or name.startswith("WSGIServer/"):
-        return Threaded(name, _MANY, streams=True)
+        return Threaded(name, _MANY, streams=True, client=client)
     if "gunicorn.socket" in environ:
         threads = getattr(getattr(getattr(start_response, "__self__", None), "cfg", None), "threads", 0)
-        return Threaded("gunicorn gthread", max(0, threads - _FREE_THREADS), streams=True)
+        return Threaded("gunicorn gthread", max(0, threads - _FREE_THREADS), streams=True, client=client)
     if "waitress.client_disconnected" in environ:
         channel = getattr(environ["waitress.client_disconnected"], "__self__", None)
         threads = getattr(getattr(channel, "adj", None), "threads", 4)
         return Threaded("waitress", max(0, threads - _FREE_THREADS), streams=False)
     return Threaded(name, 1, streams=False)
+
+
+def _client_socket(environ: dict[str, Any]) -> Any:
+    """Find the socket of the client, only to see when it has gone; None where the server hides it."""
+    sock = environ.get("gunicorn.socket") or environ.get("werkzeug.socket")
+    if sock is None:
+        reader = getattr(getattr(environ.get("wsgi.input"), "_read", None), "__self__", None)  # Django's
+        sock = getattr(getattr(reader, "raw", None), "_sock", None)
+    return sock
