@@ -1,7 +1,7 @@
 import json
-import threading
 import time
 
+import gevent
 from django.contrib.auth import authenticate, login
 from django.contrib.auth.decorators import login_required, permission_required
 from django.contrib.auth.models import User
@@ -102,9 +102,7 @@ def publish(request, way):
     elif way == "environ":
         request.META["cometware.channel"].publish(text)
     elif way == "thread":
-        thread = threading.Thread(target=channel.publish, args=(text,))
-        thread.start()
-        thread.join()
+        gevent.get_hub().threadpool.apply(channel.publish, (text,))
     elif way == "command":
         call_command("announce", text)
     elif way == "signal":
