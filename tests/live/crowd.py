@@ -172,7 +172,7 @@ class Crowd:
 
     def ignore(self, member: Member) -> None:
         """Let a member stall: it stays connected and does not read."""
-        if member.sock in self._selector.get_map():
+        if member.sock is not None and member.sock in self._selector.get_map():
             self._selector.unregister(member.sock)
 
     def run(self, done: Callable[[], bool], after_reading: Callable[[Member], None] | None = None) -> None:

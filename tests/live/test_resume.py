@@ -264,14 +264,22 @@ def test_what_was_said_before_a_close_arrives_before_it(server: Server, transpor
 
 def test_plain_clients_see_text_as_it_is_and_all_else_as_json(server: Server) -> None:
     with EventSource(server) as source, PlainWebSocket(server) as socket:
-        for data, shown in [("a\nb", "a\nb"), ("[1]", "[1]"), ([1], "[1]"), (None, "null"), ("", ""), ({}, "{}")]:
+        cases: list[tuple[object, str]] = [
+            ("a\nb", "a\nb"),
+            ("[1]", "[1]"),
+            ([1], "[1]"),
+            (None, "null"),
+            ("", ""),
+            ({}, "{}"),
+        ]
+        for data, shown in cases:
             server.publish(data)
             assert (source.event().data, socket.receive()) == (shown, shown)
 
 
 def test_plain_sse_names_events_and_a_plain_websocket_does_not(server: Server) -> None:
     with EventSource(server) as source, PlainWebSocket(server) as socket:
-        (position,) = [server.publish({"order": 7}, event="order")]
+        position = server.publish({"order": 7}, event="order")
         assert source.event() == Event("order", '{"order":7}', position)
         assert socket.receive() == '{"order":7}'
 
