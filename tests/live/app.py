@@ -6,8 +6,10 @@ steers `on_open`: `refuse=<status>`, `gate=<name>` waits until a test opens that
 
 from __future__ import annotations
 
+import gc
 import json
 import os
+import sys
 import threading
 import time
 from collections import defaultdict
@@ -106,7 +108,7 @@ def echo(client: Client, data: Any) -> Any:
 def note(client: Client, data: Any) -> None:
     """Write into the journal, and give way in the middle of it."""
     journal.write("begin", client=client.id, data=data)
-    gevent.sleep(0)
+    time.sleep(0)
     journal.write("end", client=client.id, data=data)
 
 
@@ -178,6 +180,12 @@ def call(method: str) -> Response:
     return jsonify(str(result) if method == "publish" else result)
 
 
+@app.post("/burst")
+def burst() -> Response:
+    """Publish several messages in one go, so that one round takes them."""
+    return jsonify([str(channel.publish(**options)) for options in request.get_json()["messages"]])
+
+
 @app.get("/presence/<to>")
 def presence(to: str) -> Response:
     return jsonify([vars(one) for one in channel.presence(to)])
@@ -200,7 +208,7 @@ def flood() -> Response:
     asked = request.get_json()
     first, count, size = asked.get("first", 1), asked["count"], asked.get("size", 0)
     every, rest_seconds = asked.get("every", 50), asked.get("rest", 0) / 1000
-    gevent.spawn(_flood, first, count, "x" * size, every, rest_seconds)
+    threading.Thread(target=_flood, args=(first, count, "x" * size, every, rest_seconds), daemon=True).start()
     return jsonify(None)
 
 
@@ -208,7 +216,7 @@ def _flood(first: int, count: int, padding: str, every: int, rest_seconds: float
     for number in range(first, first + count):
         channel.publish([number, padding] if padding else number)
         if number % every == 0:
-            gevent.sleep(rest_seconds)
+            time.sleep(rest_seconds)
     journal.write("flooded", first=str(first))
 
 
@@ -228,6 +236,14 @@ def threads(kind: str) -> Response:
         for thread in range(asked["threads"]):
             start(publish, (thread,))
     return jsonify(None)
+
+
+@app.get("/held")
+def held() -> Response:
+    """Count what a connection might hold: greenlets, and native threads by the names of what they do."""
+    gc.collect()
+    greenlets = sum(isinstance(one, gevent.Greenlet) and not one.dead for one in gc.get_objects())
+    return jsonify({"greenlets": greenlets, "threads": len(sys._current_frames()), "connections": len(channel.presence())})
 
 
 @app.post("/gate/<name>")
