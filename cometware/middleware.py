@@ -122,7 +122,9 @@ class Cometware:
             script=environ["REQUEST_METHOD"] == "GET" and "callback=" in environ.get("QUERY_STRING", ""),
         )
         if not verdict.allowed:
-            return scripted(environ, _refuse_origin(verdict, host))(environ, start_response)
+            refusal = scripted(environ, _refuse_origin(verdict, host))
+            refusal.headers["X-Content-Type-Options"] = "nosniff"
+            return refusal(environ, start_response)
         if verdict.anonymous:
             environ = {key: value for key, value in environ.items() if key not in _CREDENTIALS}
         if environ["REQUEST_METHOD"] == "OPTIONS":

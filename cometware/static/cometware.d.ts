@@ -1,74 +1,76 @@
 /** One ordered message channel, whatever the browser and the network. */
 
-export type TransportName = "websocket" | "stream" | "xhr" | "eventsource" | "poll" | "jsonp" | "short";
+declare namespace Cometware {
+  type TransportName = "websocket" | "stream" | "xhr" | "eventsource" | "poll" | "jsonp" | "short";
 
-export interface Options {
-  /** Only these, in the order of the ladder. Default: whatever the browser has. */
-  transports?: TransportName[];
-  /** How much history to begin with. */
-  last?: number;
-  /** Where to begin, `channel.position` rendered into the page: nothing that comes after the page is missed. */
-  after?: string;
-  /**
-   * One connection for all tabs of this origin, which are then one client. Default: where the transport is HTTP and the
-   * browser has BroadcastChannel and Web Locks. `true`: also for WebSocket. `false`: never.
-   */
-  shared?: boolean;
-  /** Send cookies to a channel of another origin. Default: as its server allows. */
-  credentials?: boolean;
-  /** Remember for an hour which transport works. Default: true. */
-  remember?: boolean;
+  interface Options {
+    /** Only these, in the order of the ladder. Default: whatever the browser has. */
+    transports?: TransportName[];
+    /** How much history to begin with. */
+    last?: number;
+    /** Where to begin, `channel.position` rendered into the page: nothing that comes after the page is missed. */
+    after?: string;
+    /**
+     * One connection for all tabs of this origin, which are then one client. Default: where the transport is HTTP and the
+     * browser has BroadcastChannel and Web Locks. `true`: also for WebSocket. `false`: never.
+     */
+    shared?: boolean;
+    /** Send cookies to a channel of another origin. Default: as its server allows. */
+    credentials?: boolean;
+    /** Remember for an hour which transport works. Default: true. */
+    remember?: boolean;
+  }
+
+  /** Why something failed: `code` is a word for programs, `message` a sentence for people. */
+  interface Problem {
+    code: string;
+    message: string;
+    [detail: string]: unknown;
+  }
+
+  interface Opened {
+    transport: TransportName | "shared";
+    /** Nothing was missed since the last connection. */
+    recovered: boolean;
+    /** This client's id, as the server knows it. */
+    client: string;
+  }
+
+  /** A JSON tree whose leaves may also be bytes: sent from any typed array or ArrayBuffer, received as Uint8Array. */
+  type Data = unknown;
+
+  type Reply = (error: Problem | null, reply?: any) => void;
 }
-
-/** Why something failed: `code` is a word for programs, `message` a sentence for people. */
-export interface Problem {
-  code: string;
-  message: string;
-  [detail: string]: unknown;
-}
-
-export interface Opened {
-  transport: TransportName | "shared";
-  /** Nothing was missed since the last connection. */
-  recovered: boolean;
-  /** This client's id, as the server knows it. */
-  client: string;
-}
-
-/** A JSON tree whose leaves may also be bytes: sent from any typed array or ArrayBuffer, received as Uint8Array. */
-export type Data = unknown;
-
-export type Reply = (error: Problem | null, reply?: any) => void;
 
 declare class Cometware {
-  constructor(url: string, options?: Options);
+  constructor(url: string, options?: Cometware.Options);
 
   /** How we are connected; null while we are not. */
-  readonly transport: TransportName | "shared" | null;
+  readonly transport: Cometware.TransportName | "shared" | null;
   /** This client's id, once it is known. */
   readonly client: string | null;
 
   /** After each way back from being away, too. */
-  on(event: "open", listener: (info: Opened) => void): this;
+  on(event: "open", listener: (info: Cometware.Opened) => void): this;
   /** Every change of transport with its reason; null: we are away, and on the way back. */
-  on(event: "transport", listener: (name: TransportName | "shared" | null, why: string) => void): this;
+  on(event: "transport", listener: (name: Cometware.TransportName | "shared" | null, why: string) => void): this;
   /** The server has lost what we missed. Replies still awaited have failed; what follows is whole again. */
   on(event: "reset", listener: (info: { reason: string }) => void): this;
   /** It is over; the code says why. */
   on(event: "close", listener: (info: { code: number; reason: string }) => void): this;
-  on(event: "error", listener: (problem: Problem) => void): this;
+  on(event: "error", listener: (problem: Cometware.Problem) => void): this;
   /** A message without a name of its own is a `message`; `position` is its place in the channel's log. */
   on(event: string, listener: (data: any, position: string) => void): this;
   /** Without a listener: all of this event. */
   off(event: string, listener?: (...values: any[]) => void): this;
 
   /** Send a message. While we are away it waits, and is sent once, in order. Not taken (an error event says why): undefined. */
-  send(data: Data, done?: Reply): true | undefined;
+  send(data: Cometware.Data, done?: Cometware.Reply): true | undefined;
   /** Send a named event; `done` gets what its handler returned. */
-  emit(event: string, data?: Data, done?: Reply): true | undefined;
+  emit(event: string, data?: Cometware.Data, done?: Cometware.Reply): true | undefined;
 
   /** Change the transport by hand and stay with it; without a name, all are allowed again. */
-  use(transport?: TransportName): this;
+  use(transport?: Cometware.TransportName): this;
   /** Where we are in the channel's log. */
   position(): string;
   close(): void;
@@ -76,10 +78,10 @@ declare class Cometware {
   /** Milliseconds, and what may wait; change them before `new`. */
   static times: Record<string, any>;
   /** Each transport by itself, as the channel's page uses them. */
-  static transports: Record<TransportName, (link: any) => void>;
+  static transports: Record<Cometware.TransportName, (link: any) => void>;
   /** What bytes are where the browser has no Uint8Array. */
   static Bytes: { new (base64: string): { base64: string } };
 }
 
-export default Cometware;
+export = Cometware;
 export as namespace Cometware;

@@ -1,0 +1,3 @@
+import Cometware = require("./cometware.js");
+
+export default Cometware;
