@@ -76,7 +76,10 @@ def test_a_tab_long_hidden_gives_its_stream_back(site: Site, open_page: OpenPage
         )
     )
     flows(site, page)
-    hide = "Object.defineProperty(document, 'hidden', {value: %s, configurable: true}); document.dispatchEvent(new Event('visibilitychange'))"
+    hide = (
+        "Object.defineProperty(document, 'hidden', {value: %s, configurable: true});"
+        "document.dispatchEvent(new Event('visibilitychange'))"
+    )
     page.evaluate(hide % "true")
     wait(page, "comet.transport === 'short'")
     flows(site, page, 20)

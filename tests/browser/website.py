@@ -26,7 +26,7 @@ class Site:
             self.port: int = probe.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"
         self._environment = os.environ | {"LIMITS": json.dumps(limits or {}), "ORIGINS": origins}
-        self._errors = tempfile.TemporaryFile("w+")
+        self._errors = tempfile.TemporaryFile("w+")  # noqa: SIM115
         self._process: subprocess.Popen[str] | None = None
 
     def __enter__(self) -> Site:

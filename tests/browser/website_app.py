@@ -17,7 +17,6 @@ import gevent
 from flask import Flask, jsonify, request
 from gevent.event import Event
 
-import cometware.flask
 from cometware import Channel, Client, Cometware, Limits, Refused
 
 app = Flask(__name__)
@@ -98,16 +97,26 @@ def page() -> str:
 <script>
 var seen = [], events = [], began = +new Date();
 function note(name) {{
-  return function (a, b) {{ events.push([name, a === undefined ? null : a, b === undefined ? null : b, new Date() - began]); }};
+  function or(value) {{ return value === undefined ? null : value; }}
+  return function (a, b) {{ events.push([name, or(a), or(b), new Date() - began]); }};
 }}
 var times = {request.args.get("times", "{}")};
 for (var name in times) Cometware.times[name] = times[name];
 var comet = new Cometware({json.dumps(request.args.get("at", "/comet"))}, {request.args.get("options", "{}")});
-comet.on('message', function (data) {{ seen.push(data); if (seen.length == 1) events.push(['first message', null, null, new Date() - began]); }});
+comet.on('message', function (data) {{
+  seen.push(data);
+  if (seen.length == 1) events.push(['first message', null, null, new Date() - began]);
+}});
 var names = ['open', 'transport', 'reset', 'close', 'error', 'said'];
 for (var i = 0; i < names.length; i++) comet.on(names[i], note(names[i]));
 {request.args.get("then", "")}
 </script>"""
+
+
+@app.get("/blank")
+def blank() -> str:
+    """A page with the client that does nothing by itself."""
+    return '<!doctype html><meta charset="utf-8"><script src="/comet/client.js"></script>'
 
 
 @app.get("/publish")
