@@ -28,7 +28,7 @@ METHODS = {
     "Presence": "id user transport dialect since data",
     "Position": "epoch offset parse",
     "Entry": "position message data",
-    "Refused": "status reason",
+    "Refused": "status reason body content_type",
 }
 
 
