@@ -175,6 +175,12 @@ class Crowd:
         if member.sock is not None and member.sock in self._selector.get_map():
             self._selector.unregister(member.sock)
 
+    def wake(self, member: Member) -> None:
+        """Let a stalled member read again, as much at once as it likes."""
+        assert member.sock is not None
+        member.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
+        self.watch(member)
+
     def run(self, done: Callable[[], bool], after_reading: Callable[[Member], None] | None = None) -> None:
         """Read until all is done."""
         deadline = time.monotonic() + RUN_SECONDS
