@@ -28,8 +28,10 @@ def database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return path
 
 
-@pytest.fixture
-def visitor() -> Iterator[FlaskClient]:
+@pytest.fixture(params=["with the channel", "without it"])
+def visitor(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[FlaskClient]:
+    if request.param == "without it":
+        monkeypatch.delattr(example.app, "wsgi_app")  # what stands in front of Flask's own
     with example.app.test_client() as client:
         yield client
 
