@@ -1,6 +1,6 @@
 """An ordinary Flask application: Flask-Login, Flask-WTF's CSRF protection, sessions in cookies; its views are the handlers.
 
-Environment: `LIMITS` is JSON for `cometware.Limits`, as for `tests.live.app`.
+Environment: `LIMITS` is JSON for `cometware.Limits`, as for `tests.live.app`; `THREADS` is how many native threads run views.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import gevent
 from flask import Flask, Response, g, jsonify, redirect, request
 from flask_login import LoginManager, UserMixin, current_user, login_required, login_user
 from flask_wtf.csrf import CSRFProtect, generate_csrf
+from gevent import monkey
 
 from cometware import Channel, Client, Limits
 from cometware.flask import Comet
@@ -23,7 +24,7 @@ from tests.hooks.journal import Journal
 app = Flask(__name__)
 app.secret_key = "not a secret"
 channel = Channel(limits=Limits(**json.loads(os.environ.get("LIMITS", "{}"))), around=app.app_context)
-comet = Comet(app, channel, user="_user_id", hooks="/realtime")
+comet = Comet(app, channel, user="_user_id", hooks="/realtime", threads=int(os.environ.get("THREADS", "0")))
 journal = Journal()
 gates: dict[str, gevent.event.Event] = {}
 
@@ -126,6 +127,13 @@ def wait() -> Any:
 def sleep() -> Any:
     g.waiting = request.get_json()["data"]
     time.sleep(60)
+    return jsonify("done")
+
+
+@app.post("/realtime/event/block")
+def block() -> Any:
+    """Block the whole thread."""
+    monkey.get_original("time", "sleep")(request.get_json()["data"])
     return jsonify("done")
 
 

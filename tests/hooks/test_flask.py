@@ -172,6 +172,18 @@ def test_a_view_that_takes_too_long_is_ended_and_the_next_message_is_handled(has
         assert client.ask("move", 1, 2) == 1
 
 
+def test_a_view_that_blocks_its_thread_delays_nobody_else_and_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("THREADS", "2")
+    with serve(PATIENT | {"hook_seconds": 0.5}, application="tests.hooks.flask_site:app") as server:
+        cookie = server.login("ann")
+        with WebSocket(server, cookie=cookie, login=1) as slow, WebSocket(server, cookie=cookie) as other:
+            slow.send(1.5, event="block", n=1, reply=True)
+            slow.send(None, event="whoami", n=2, reply=True)
+            assert other.ask("whoami", None, 1)["user"] == "ann"
+            assert slow.receive()["error"]["status"] == 504
+            assert slow.receive()["data"]["user"] == "ann"
+
+
 def test_the_sites_own_protection_stands_for_everybody_but_the_channel(server: Server) -> None:
     cookie = server.login("ann")
     forged = {"Cookie": cookie, "Cometware-Hook": "1", "cometware.hook": "1"}
