@@ -8,7 +8,7 @@ from flask import current_app, g
 from werkzeug.security import generate_password_hash
 
 DEMO_USERS = ("ann", "bob")  # each with its name as password
-DEMO_HASH = "scrypt:8192:8:1"  # a quarter of the default's work: these passwords are no secret, and hashing holds up the others
+DEMO_HASH = "scrypt:8192:8:1"  # a quarter of the usual work: no secrets, and hashing holds up everybody else
 
 COFFEES = (
     (1, "Kochere, washed", "Ethiopia", 2450),
