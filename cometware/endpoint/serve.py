@@ -27,13 +27,14 @@ from cometware.errors import Refused
 from cometware.logs.base import real_lock
 from cometware.servers.base import Server
 from cometware.servers.detect import detect
-from cometware.servers.threaded import Threaded
+from cometware.servers.threaded import Threaded, end_to_end
 from cometware.transports.loop import LoopThread
 from cometware.transports.report import logger
 from cometware.transports.worker import Worker
 
 _HANDLER_THREADS = 8
 """Native threads for handlers where the server's own requests run in threads, unless `threads` says otherwise."""
+_DISCARDED_BYTES = 32 * 1024 * 1024
 _FIX = "`cometware serve`, gevent.pywsgi with handler_class=cometware.Handler and `gunicorn -k gevent` carry all"
 
 
@@ -100,10 +101,17 @@ class Endpoint:
             worker = self._worker_here(_HANDLER_THREADS)
             return list(self._answer(worker, server, environ, lambda *head: started.append(head), cors))
 
-        body = self._loop_here().call(answer)
+        if environ["REQUEST_METHOD"] == "GET":
+            server.reserve()
+        try:
+            body = self._loop_here().call(answer)
+        finally:
+            if server.pulled is None:
+                server.release()
         if server.pulled is not None:
             return server.pull(start_response)
-        start_response(*started[0])
+        status, headers, *exc_info = started[0]
+        start_response(status, end_to_end(headers), *exc_info)
         return body
 
     def _loop_here(self) -> LoopThread:
@@ -170,7 +178,15 @@ def with_body(environ: Environ, limit: int) -> Environ:
     if environ["REQUEST_METHOD"] != "POST":
         body = b""
     elif length.isdigit():
-        body = stream.read(min(int(length), limit + 1)) if int(length) <= limit else b""
+        body = stream.read(int(length)) if int(length) <= limit else _discard(stream, int(length))
     else:
         body = stream.read(limit + 1) if environ.get("wsgi.input_terminated") else b""
     return {**environ, "wsgi.input": io.BytesIO(body)}
+
+
+def _discard(stream: Any, length: int) -> bytes:
+    """Read a body that is too large, within bounds: a client that is still sending would not see the answer."""
+    left = min(length, _DISCARDED_BYTES)
+    while left > 0 and (data := stream.read(min(left, 65536))):
+        left -= len(data)
+    return b""

@@ -35,6 +35,7 @@ class Threaded(Server):
         self.name = name
         self.limit = limit
         self._streams = streams
+        self._place: _Place | None = None
         self.pulled: socket.socket | None = None
 
     @property
@@ -43,7 +44,7 @@ class Threaded(Server):
 
     @property
     def can_park(self) -> bool:
-        return _held.count < self.limit
+        return self._place is not None
 
     @property
     def why(self) -> str:
@@ -53,6 +54,16 @@ class Threaded(Server):
             return f"{self.limit} long polls may be held; streams are off, since it sends a response when it is complete"
         return f"{self.limit} requests may be held, a thread each; WebSocket is off, since it does not hand over sockets"
 
+    def reserve(self) -> None:
+        """Keep a place for this request, if there is one left: before it is asked what it is, since many come at once."""
+        self._place = _held.reserve(self.limit)
+
+    def release(self) -> None:
+        """Give the place back: the request was answered."""
+        if self._place is not None:
+            self._place.release()
+            self._place = None
+
     def take(self, environ: dict[str, Any]) -> Taken:
         """Begin a response that the request's thread will pull."""
         ours, self.pulled = socket.socketpair()
@@ -61,8 +72,8 @@ class Threaded(Server):
 
     def pull(self, start_response: Callable[..., Any]) -> Iterable[bytes]:
         """Give the server what comes through the pair: the head now, the body as it comes."""
-        assert self.pulled is not None
-        return _Pulled(self.pulled, start_response, self._client)
+        assert self.pulled is not None and self._place is not None
+        return _Pulled(self.pulled, self._place, start_response, self._client)
 
 
 class _Held:
@@ -72,25 +83,53 @@ class _Held:
         self.count = 0
         self._lock = real_lock()
 
-    def add(self, difference: int) -> None:
+    def reserve(self, limit: int) -> _Place | None:
         with self._lock:
-            self.count += difference
+            if self.count >= limit:
+                return None
+            self.count += 1
+            return _Place(self)
+
+    def release(self) -> None:
+        with self._lock:
+            self.count -= 1
+
+
+class _Place:
+    """The right to hold one request."""
+
+    def __init__(self, held: _Held) -> None:
+        self._held: _Held | None = held
+
+    def release(self) -> None:
+        held, self._held = self._held, None
+        if held is not None:
+            held.release()
 
 
 _held = _Held()
 
 
+def held_requests() -> int:
+    """Return how many requests this process holds in threads, or may be about to."""
+    return _held.count
+
+
 class _Pulled:
     """The body of a held response, as an iterator of the server's thread."""
 
-    def __init__(self, sock: socket.socket, start_response: Callable[..., Any], client: Any) -> None:
+    def __init__(self, sock: socket.socket, place: _Place, start_response: Callable[..., Any], client: Any) -> None:
         self._sock = sock
+        self._place = place
         self._poll = select.poll()
         self._poll.register(sock, select.POLLIN)
         if client is not None:
             self._poll.register(client, select.POLLRDHUP)
-        _held.add(1)
-        self._rest = self._start(start_response)
+        try:
+            self._rest = self._start(start_response)
+        except BaseException:
+            self.close()
+            raise
 
     def _start(self, start_response: Callable[..., Any]) -> bytes:
         """Read the head that the connection wrote, and tell it to the server in the server's own way."""
@@ -98,14 +137,12 @@ class _Pulled:
         while b"\r\n\r\n" not in data:
             more = self._sock.recv(65536)
             if not more:
-                self.close()
                 raise ConnectionError("the channel's worker ended before it answered")
             data += more
         head, _, rest = data.partition(b"\r\n\r\n")
         first, *lines = head.decode("latin-1").split("\r\n")
         pairs = [line.partition(": ") for line in lines]
-        headers = [(name, value) for name, _, value in pairs if name.lower() not in _HOP_BY_HOP]
-        start_response(first.partition(" ")[2], headers)
+        start_response(first.partition(" ")[2], end_to_end((name, value) for name, _, value in pairs))
         return rest
 
     def __iter__(self) -> Iterator[bytes]:
@@ -125,9 +162,13 @@ class _Pulled:
 
     def close(self) -> None:
         """The server is done, or its client is gone: so is the connection at the other end."""
-        if self._sock.fileno() >= 0:
-            self._sock.close()
-            _held.add(-1)
+        self._sock.close()
+        self._place.release()
+
+
+def end_to_end(headers: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Return the headers without those of the connection: an application may not set them (PEP 3333), it is the server's."""
+    return [(name, value) for name, value in headers if name.lower() not in _HOP_BY_HOP]
 
 
 def find_threaded(environ: dict[str, Any], start_response: Any) -> Threaded:
