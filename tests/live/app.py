@@ -19,9 +19,12 @@ from urllib.parse import parse_qsl
 import gevent
 from flask import Flask, Response, jsonify, request, session
 from gevent import monkey
+from greenlet import greenlet
 
 import cometware.flask
 from cometware import Channel, Client, Cometware, Limits, Refused
+from cometware.servers.threaded import held_requests
+from cometware.transports.poller import Poller
 
 GATE_SECONDS = 60
 
@@ -240,10 +243,17 @@ def threads(kind: str) -> Response:
 
 @app.get("/held")
 def held() -> Response:
-    """Count what a connection might hold: greenlets, and native threads by the names of what they do."""
+    """Count what a connection might hold: greenlets and native threads; and how many sockets are watched without."""
     gc.collect()
-    greenlets = sum(isinstance(one, gevent.Greenlet) and not one.dead for one in gc.get_objects())
-    return jsonify({"greenlets": greenlets, "threads": len(sys._current_frames()), "connections": len(channel.presence())})
+    objects = gc.get_objects()
+    return jsonify(
+        {
+            "greenlets": sum(isinstance(one, greenlet) and not one.dead for one in objects),
+            "threads": len(sys._current_frames()),
+            "parked": sum(len(one) for one in objects if isinstance(one, Poller)),
+            "pulled": held_requests(),
+        }
+    )
 
 
 @app.post("/gate/<name>")

@@ -60,6 +60,8 @@ class Client:
     """
 
     transport: ClassVar[str]
+    holds: ClassVar[bool] = True
+    """Does the server hold its requests?"""
     receive_buffer = 0
     """Bytes that the kernel keeps for us and that we read at once; 0: as many as usual."""
 
@@ -279,12 +281,15 @@ class WebSocket(Client):
     close_code: tuple[int, str] | None = None
 
     def begin(self) -> None:
-        self._handshake = Handshake(["cometware.v1", f"key.{self.key}"])
+        self._handshake = Handshake([] if self.server.says_101 else ["cometware.v1", f"key.{self.key}"])
         headers = self._handshake.headers if self.cookie is None else self._handshake.headers | {"Cookie": self.cookie}
         self._body = Body()
         self.frames: Frames | None = None
         self._sock = connect(self.server.port, receive_buffer=self.receive_buffer)
         self._sock.sendall(request("GET", self.target(), headers))
+
+    def target(self, **more: Any) -> str:
+        return super().target(**more, v=1, key=self.key) if self.server.says_101 else super().target(**more)
 
     def received(self, data: bytes) -> None:
         if self.frames is None:
@@ -298,7 +303,8 @@ class WebSocket(Client):
                     raise Refusal(head, data)
                 return
             self._handshake.check(head)
-            assert head.headers["sec-websocket-protocol"] == "cometware.v1"
+            chosen = None if self.server.says_101 else "cometware.v1"
+            assert head.headers.get("sec-websocket-protocol") == chosen
             self.frames = Frames()
             if not data:
                 return
@@ -312,6 +318,8 @@ class WebSocket(Client):
                 pass
         self.close_code = self.frames.close
         self.ended = self.ended or not data or self.close_code is not None
+        if self.server.says_101 and self.close_code is not None and self.close_code[0] in (4401, 4403) and not self.greeting:
+            raise Refusal(Head(self.close_code[0], {}), self.close_code[1].encode())
 
     def send_shape(self, shape: Any) -> None:
         assert self._sock is not None and self.frames is not None
@@ -329,6 +337,12 @@ class _Response(Client):
     def begin(self) -> None:
         self._sock = connect(self.server.port, receive_buffer=self.receive_buffer)
         self._ask()
+
+    @property
+    def head(self) -> Head:
+        """The head of the last response."""
+        assert self._body.head is not None
+        return self._body.head
 
     def _ask(self) -> None:
         assert self._sock is not None
@@ -413,20 +427,18 @@ class LongPoll(_Response):
 
     def listen(self) -> None:
         if not self._asking:
-            if self._body.head is not None and self._body.head.headers.get("connection", "").lower() == "close":
-                self.drop_socket()
+            if self._sock is None:
                 self._sock = connect(self.server.port, receive_buffer=self.receive_buffer)
             self._asking = True
             self._ask()
-
-    def drop_socket(self) -> None:
-        assert self._sock is not None
-        self._sock.close()
 
     def body_received(self, head: Head) -> None:
         if not self._body.ended:
             return
         self._asking = False
+        if head.is_last and self._sock is not None:
+            self._sock.close()
+            self._sock = None
         link = re.fullmatch(r'<(\?\S*after=\w+-\d+)>; rel="next"', head.headers["link"])
         assert link is not None, head.headers["link"]
         self._link = link[1]
@@ -439,6 +451,7 @@ class PlainPoll(LongPoll):
     """Asks at intervals, and is always answered at once."""
 
     wait = 0
+    holds = False
     interval_seconds = 0.01
 
     def listen(self) -> None:

@@ -22,6 +22,12 @@ class Head(NamedTuple):
 
     status: int
     headers: Mapping[str, str]
+    version: str = "1.1"
+
+    @property
+    def is_last(self) -> bool:
+        """Is this the last response on its connection (RFC 9112 §9.3)?"""
+        return self.version == "1.0" or self.headers.get("connection", "").lower() == "close"
 
 
 class Body:
@@ -61,9 +67,9 @@ class Body:
         if not end:
             return False
         status, *lines = head.decode("latin-1").split("\r\n")
-        assert status.startswith("HTTP/1.1 "), status
+        assert status.startswith(("HTTP/1.1 ", "HTTP/1.0 ")), status
         fields = (line.partition(":") for line in lines)
-        self.head = Head(int(status[9:12]), {name.lower(): value.strip() for name, _, value in fields})
+        self.head = Head(int(status[9:12]), {name.lower(): value.strip() for name, _, value in fields}, status[5:8])
         self._buffer = rest
         if "content-length" in self.head.headers:
             self._left = int(self.head.headers["content-length"])

@@ -7,11 +7,14 @@ import json
 import os
 import re
 import selectors
+import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
@@ -30,12 +33,25 @@ _TRACEBACK = re.compile(r"^Traceback \(most recent call last\):\n(?:(?: .*)?\n)+
 
 
 class Server:
-    """A running server, as a test sees it: through its views, its standard error and /proc."""
+    """A running server, as a test sees it: through its views, its standard error and /proc.
+
+    `name` and `transports` are what it should say of itself. `is_serial`: it answers one request after the other, so no
+    view may wait for another. `says_101`: it does, before the application is asked.
+    """
+
+    name = "pywsgi"
+    transports: Sequence[str] = ("websocket", "sse", "stream", "poll")
+    is_serial = False
+    says_101 = False
 
     def __init__(self, process: subprocess.Popen[str], port: int, errors: IO[str]) -> None:
         self.pid = process.pid
         self.port = port
         self._errors = errors
+
+    def name_on(self, transport: str) -> str:
+        """Return what it says of its name; what has said 101 shows itself in this only."""
+        return "gevent-websocket" if self.says_101 and transport == "websocket" else self.name
 
     def request(
         self, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None
@@ -73,7 +89,12 @@ class Server:
 
     def journal(self, count: int = 0, seconds: float = LIMIT_SECONDS, **wanted: str) -> list[dict[str, Any]]:
         """Wait until the handlers have written so many lines of this kind, and return all of them."""
-        lines: list[dict[str, Any]] = self.get("/journal", count=count, seconds=seconds, **wanted)
+        lines: list[dict[str, Any]]
+        if self.is_serial:
+            self.until(f"/journal?{urlencode(wanted)}", lambda lines: len(lines) >= count, seconds)
+            lines = self.get("/journal", **wanted)
+        else:
+            lines = self.get("/journal", count=count, seconds=seconds, **wanted)
         assert len(lines) >= count, f"{count} × {wanted} within {seconds} s, got {len(lines)}, the last {lines[-5:]}"
         return lines
 
@@ -107,26 +128,34 @@ class Server:
 
 @contextmanager
 def serve(
-    limits: dict[str, Any] | None = None, subprotocols: str = "", *, application: str = "tests.live.app:app"
+    limits: dict[str, Any] | None = None,
+    subprotocols: str = "",
+    *,
+    application: str = "tests.live.app:app",
+    command: Sequence[str] = (),
 ) -> Iterator[Server]:
-    """Run an application for the length of the block; afterwards it must have ended well and logged no traceback."""
-    command = [sys.executable, "-m", "cometware", "serve", application, "--bind", "127.0.0.1:0"]
+    """Run an application for the length of the block; afterwards it must have ended well and logged no traceback.
+
+    `command` is another server's: it says somewhere where it listens, and may end by the signal itself.
+    """
+    own = [sys.executable, "-m", "cometware", "serve", application, "--bind", "127.0.0.1:0"]
     environment = os.environ | {"LIMITS": json.dumps(limits or {}), "SUBPROTOCOLS": subprotocols}
     with (
         tempfile.TemporaryFile("w+") as errors,
         subprocess.Popen(
-            command,
+            command or own,
             cwd=ROOT,
             env=environment,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
-            stderr=errors,
+            stderr=subprocess.STDOUT if command else errors,
             text=True,
         ) as process,
     ):
         server = None
+        output = _Output(process, errors) if command else None
         try:
-            server = Server(process, _port(process, errors), errors)
+            server = Server(process, _port(process, errors) if output is None else output.port(), errors)
             yield server
         finally:
             process.terminate()
@@ -135,8 +164,41 @@ def serve(
             except subprocess.TimeoutExpired:
                 process.kill()
                 raise
+            finally:
+                if output is not None:
+                    output.join(STOP_SECONDS)
         assert server.unexpected_errors == [], server.errors
-        assert process.returncode == 0, server.errors
+        assert process.returncode == 0 or (command and process.returncode == -signal.SIGTERM), server.errors
+
+
+class _Output:
+    """Keeps all that a server writes, and finds in it where the server listens."""
+
+    def __init__(self, process: subprocess.Popen[str], errors: IO[str]) -> None:
+        self._lines = process.stdout
+        self._errors = errors
+        self._told: Future[int] = Future()
+        self._thread = threading.Thread(target=self._keep, daemon=True)
+        self._thread.start()
+        self.join = self._thread.join
+
+    def port(self) -> int:
+        try:
+            return self._told.result(START_SECONDS)
+        except Exception as error:
+            self._errors.seek(0)
+            raise AssertionError(f"where does it listen?\n{self._errors.read()}") from error
+
+    def _keep(self) -> None:
+        assert self._lines is not None
+        descriptor = self._errors.fileno()
+        for line in self._lines:
+            os.pwrite(descriptor, line.encode(), os.fstat(descriptor).st_size)
+            found = re.search(r"http://127\.0\.0\.1:(\d+)", line)
+            if found is not None and not self._told.done():
+                self._told.set_result(int(found[1]))
+        if not self._told.done():
+            self._told.set_exception(AssertionError("it ended without a word"))
 
 
 def _port(process: subprocess.Popen[str], errors: IO[str]) -> int:
