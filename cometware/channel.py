@@ -13,7 +13,7 @@ from cometware.client import Client, Environ
 from cometware.core import data as _data
 from cometware.core.data import Data
 from cometware.core.entry import Entry, Message, Position, audiences, event_name
-from cometware.core.events import REVOKED, close_code
+from cometware.core.events import REVOKED, Close, close_code
 from cometware.limits import Limits
 from cometware.logs.base import Log, real_lock
 from cometware.logs.memory import MemoryLog
@@ -128,13 +128,14 @@ class Channel:
         Raises:
             ValueError: The code is neither 1000 nor 3000 to 4999.
         """
-        if self.roster.get(client_id) is None:
+        if not self.roster.close(client_id, Close(close_code(code), reason)):
             return False
-        self._control("close", f"client:{client_id}", code=close_code(code), reason=reason)
+        self._control("close", f"client:{client_id}", code=code, reason=reason)
         return True
 
     def revoke(self, user: str, reason: str = "revoked") -> None:
         """End all clients of a user, with the code that says: do not come back (4410)."""
+        self.roster.revoke(user, Close(REVOKED, reason))
         self._control("revoke", f"user:{user}", code=REVOKED, reason=reason)
 
     def _move(self, kind: str, client_id: str, room: str) -> bool:

@@ -15,7 +15,7 @@ from cometware.client import Environ
 from cometware.core.origin import Verdict, check_allowed_origins, judge
 from cometware.core.text import shown
 from cometware.endpoint import Endpoint
-from cometware.endpoint.answers import Headers, error_response, json_response, nothing, scripted
+from cometware.endpoint.answers import Headers, error_response, json_response, nothing, query_of, scripted
 from cometware.endpoint.exchange import StartResponse, User
 from cometware.hooks import AppHooks, is_below, is_hook
 from cometware.servers.detect import detect
@@ -119,7 +119,7 @@ class Cometware:
             referer=environ.get("HTTP_REFERER"),
             has_cookie="HTTP_COOKIE" in environ,
             allowed_origins=self._allowed_origins,
-            script=environ["REQUEST_METHOD"] == "GET" and "callback=" in environ.get("QUERY_STRING", ""),
+            script=environ["REQUEST_METHOD"] == "GET" and "callback" in query_of(environ),
         )
         if not verdict.allowed:
             refusal = scripted(environ, _refuse_origin(verdict, host))

@@ -33,8 +33,13 @@ class InThreads:
         _spool(environ, body)
         answer = _Answer(self._app, {**environ, "wsgi.input": body, "wsgi.multithread": True})
         pool = self._pool_here()
-        chunks = pool.apply(answer.begin)
+        try:
+            chunks = pool.apply(answer.begin)
+        except BaseException:
+            pool.apply(answer.close)
+            raise
         if answer.head is None:
+            pool.apply(answer.close)
             raise AssertionError("the application did not call start_response() before its first output")
         write = start_response(*answer.head)
         for data in answer.written:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
 ANY = "*"
+_ORIGIN = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[!-~]+\Z")
 
 
 class Verdict(NamedTuple):
@@ -59,7 +61,7 @@ def _judge_origin(origin: str, host: str, allowed_origins: Collection[str]) -> V
         return Verdict(True, origin=origin)
     if _same_host(origin, host):
         return Verdict(True)
-    if ANY in allowed_origins:
+    if ANY in allowed_origins and (origin == "null" or _ORIGIN.match(origin)):
         return Verdict(True, origin=origin, anonymous=True)
     return Verdict(False, got=origin)
 

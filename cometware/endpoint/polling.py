@@ -16,7 +16,7 @@ from cometware.endpoint.answers import query_of
 from cometware.endpoint.exchange import Exchange
 from cometware.errors import Gap
 from cometware.roster.base import State
-from cometware.transports.opening import Admission, greet
+from cometware.transports.opening import Admission, greet, kept
 from cometware.transports.poll import SCRIPT_TYPE, Plan, Poll
 from cometware.transports.worker import TICK_SECONDS
 
@@ -81,21 +81,24 @@ def _answer(exchange: Exchange, admission: Admission, entries: list[Entry], posi
 def _hold(exchange: Exchange, admission: Admission, wait_seconds: float) -> Iterable[bytes]:
     """Park a poll until there is something for it."""
     worker, environ, server = exchange.worker, exchange.environ, exchange.server
+    has_body = "HTTP_TRANSFER_ENCODING" in environ or environ.get("CONTENT_LENGTH") not in (None, "", "0")
     fields = "".join([f"{name}: {value}\r\n" for name, value in exchange.headers])
     plan = Plan(
         admission.record,
         f"{fields}Link: <{_link(exchange)}".encode("latin-1", "replace"),
         ticks(wait_seconds, TICK_SECONDS),
-        keep_alive=exchange.is_http11 and environ.get("HTTP_CONNECTION", "").lower() != "close",
+        keep_alive=exchange.is_http11 and not has_body and environ.get("HTTP_CONNECTION", "").lower() != "close",
         until_tick=worker.tick_after(worker.limits.reauthorise_seconds),
         callback=exchange.asked.callback,
     )
-    worker.polls.learn(server.raw_head, plan)
-    taken = server.take(environ)
-    parked = Poll(worker, taken.sock, taken.give_back)
-    parked.early = taken.early
-    parked.park()
-    parked.hold(plan, admission.position)
+    with kept(worker, admission.record):
+        taken = server.take(environ)
+        parked = Poll(worker, taken.sock, taken.give_back)
+        if plan.keep_alive:
+            worker.polls.learn(server.raw_head, plan)
+            parked.early = taken.early  # of a body that nobody reads, no byte may be taken for the next request
+        parked.park()
+        parked.hold(plan, admission.position)
     return taken.result
 
 
@@ -105,7 +108,10 @@ def _link(exchange: Exchange) -> str:
     parts: dict[str, str] = {}
     if exchange.environ.get("HTTP_COMET_KEY") is None:
         parts["key"] = exchange.asked.key or ""
-    parts.update({name: query[name] for name in ("transport", "wait") if name in query})
+    if "transport" in query:
+        parts["transport"] = query["transport"]
+    if exchange.asked.wait_seconds is not None:
+        parts["wait"] = f"{exchange.asked.wait_seconds:g}"
     return f"?{urlencode(parts)}&after=" if parts else "?after="
 
 

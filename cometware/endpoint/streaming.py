@@ -16,7 +16,7 @@ from cometware.errors import Refused
 from cometware.roster.base import State
 from cometware.servers.pywsgi import websocket_headers
 from cometware.transports.connection import Connection
-from cometware.transports.opening import Admission, greet
+from cometware.transports.opening import Admission, greet, kept
 from cometware.transports.stream import EventStream, Stream
 from cometware.transports.websocket import WebSocket, handshake
 
@@ -42,9 +42,11 @@ def websocket(exchange: Exchange) -> Iterable[bytes]:
         if exchange.server.has_upgraded:
             return _refuse_late(exchange, shape, refused)
         raise
-    taken = exchange.server.take(environ)
-    connection = WebSocket(worker, taken.sock, shape, admission.record)
-    _begin(exchange, connection, admission, b"" if exchange.server.has_upgraded else framing.head(status, headers))
+    with kept(worker, admission.record):
+        head = b"" if exchange.server.has_upgraded else framing.head(status, headers)
+        taken = exchange.server.take(environ)
+        connection = WebSocket(worker, taken.sock, shape, admission.record)
+        _begin(exchange, connection, admission, head)
     if taken.early and not connection.closed:
         worker.soon(connection.received, taken.early)
     return taken.result
@@ -69,9 +71,6 @@ def stream(exchange: Exchange) -> Iterable[bytes]:
     admission = exchange.admit(asked.transport.value, shape.dialect.name)
     if admission.close is not None and not asked.native:
         return exchange.respond(nothing())  # the one answer after which an EventSource does not come back
-    taken = exchange.server.take(exchange.environ)
-    kind = EventStream if asked.transport is Transport.SSE else Stream
-    connection = kind(exchange.worker, taken.sock, shape, admission.record, chunked=chunked)
     headers = [
         ("Content-Type", _CONTENT_TYPES[asked.transport]),
         ("Transfer-Encoding", "chunked") if chunked else ("Connection", "close"),
@@ -80,8 +79,12 @@ def stream(exchange: Exchange) -> Iterable[bytes]:
         *exchange.headers,
     ]
     start = _start(exchange, admission)
-    body = framing.chunk(start) if chunked else start
-    _begin(exchange, connection, admission, framing.head("200 OK", headers) + body)
+    with kept(exchange.worker, admission.record):
+        head = framing.head("200 OK", headers) + (framing.chunk(start) if chunked else start)
+        taken = exchange.server.take(exchange.environ)
+        kind = EventStream if asked.transport is Transport.SSE else Stream
+        connection = kind(exchange.worker, taken.sock, shape, admission.record, chunked=chunked)
+        _begin(exchange, connection, admission, head)
     if asked.native:
         exchange.worker.prove_soon(connection)
     return taken.result

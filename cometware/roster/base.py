@@ -44,6 +44,7 @@ class Record:
         "inbox",
         "is_queued",
         "key",
+        "plan",
         "queued",
         "rooms",
         "running",
@@ -71,6 +72,7 @@ class Record:
         self.connections: tuple[Any, ...] = ()
         self.cookie: str | None = None
         self.site: Any = None
+        self.plan: bytes | None = None
         self.inbox: deque[Any] | None = None
         self.early: dict[int, Any] | None = None
         self.queued = 0
@@ -137,6 +139,14 @@ class Roster(Protocol):
         ...
 
     def leave(self, id: str, audience: str) -> bool: ...
+
+    def close(self, id: str, close: Close) -> bool:
+        """Note that a client is to end, before its control is in the log. Is it here?"""
+        ...
+
+    def revoke(self, user: str, close: Close) -> None:
+        """Note the same of all clients of a user."""
+        ...
 
     def __iter__(self) -> Iterator[Record]: ...
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from cometware.core.events import Close
 from cometware.limits import Limits
 from cometware.logs.base import real_lock
 from cometware.roster.base import NO_ROOMS, Record, RosterFull
@@ -71,6 +72,17 @@ class MemoryRoster:
                 return False
             record.rooms = record.rooms - {audience} or NO_ROOMS
             return True
+
+    def close(self, id: str, close: Close) -> bool:
+        record = self._records.get(id)
+        if record is None:
+            return False
+        record.close = record.close or close
+        return True
+
+    def revoke(self, user: str, close: Close) -> None:
+        for record in self.of_user(user):
+            record.close = record.close or close
 
     def __iter__(self) -> Iterator[Record]:
         with self._lock:

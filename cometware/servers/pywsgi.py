@@ -26,6 +26,7 @@ _REQUEST_TIMEOUT = b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nConten
 
 
 _WEBSOCKET_KEY = re.compile(r"[A-Za-z0-9+/]{22}==\Z")
+_KEY_IN_URL = re.compile(r"([?&]key=)[^& ]+")
 _LINGER_SECONDS = 2.0
 """How long a refused body is read on after its answer."""
 
@@ -128,6 +129,10 @@ class Handler(WebSocketHandler):  # type: ignore[misc]
         ends = self.close_connection and self.request_version == "HTTP/1.1"
         if ends and not any(name.lower() == b"connection" for name, _ in self.response_headers):
             self.response_headers.append((b"Connection", b"close"))
+
+    def format_request(self) -> str:
+        """Write the line of the access log, but not a client's key: whoever reads that is that client."""
+        return _KEY_IN_URL.sub(r"\1…", str(super().format_request()))
 
     def log_request(self) -> None:
         if not self.taken:

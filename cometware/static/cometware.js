@@ -376,6 +376,7 @@
     banned: 600000, // WebSockets that die at once are not tried for so long
     kept: 1000, // what may wait while we are away
     keptSize: 4194304,
+    heir: 100, // a tab that takes over the lead waits so long
     recent: 200, // entries that a leading tab keeps for those that come
     rotate: 262144
   };
@@ -404,8 +405,9 @@
     var serving = null, racing = [], isOpen = 0, ended = 0, away = 0, everOpen = 0;
     var round = 0, retryTimer = 0, retryAfter = 0, why = 'start';
     var preferred = '', worked = {}, plain = 0, deaths = 0, banned = 0, stalls = 0, cuts = 0, upgrades = 0, upgradeTimer = 0;
-    // Who counts our messages: our key, or the tab that leads. What only a leader knows of its followers: see "One connection".
-    var counter = '', tab = random(), role = '', group, followed = { over: 1 }, sharedKey, release, waiting, busy = 0, inherited = 0, taken = {}, settled = {}, recent = [];
+    // Who counts our messages, our key or the tab that leads; and what tabs know of each other: see "One connection".
+    var counter = '', tab = random(), said = 0, role = '', group, followed = { over: 1 }, sharedKey, release, waiting;
+    var outbox = {}, taken = {}, recent = [], recentAfter = '';
     var rtt = 0, heartbeat = 20, limit = 1048576, hold = 20, beat = now(), hiddenSince = 0, watching;
 
     self.transport = self.client = null;
@@ -673,9 +675,9 @@
         else if (shape.ping) move(shape.ping);
         else if (!shape.id || move(shape.id)) {
           link.useless = round = 0;
-          if (shape.reply) return answered(shape);
-          if (role === LEADER && recent.push(shape) > times.recent) recent.shift();
+          if (role === LEADER && recent.push(shape) > times.recent) recentAfter = recent.shift().id;
           tell(shape);
+          if (shape.reply) return answered(shape);
           fire(shape.event, decode(shape.data), shape.id);
         }
         if (shape.ping || shape.reset) tell(shape);
@@ -716,19 +718,17 @@
       heartbeat = info.heartbeat;
       limit = info.limits.max_message_bytes;
       if (info.recovered === false || !position) start(info.position);
-      count(link, info.accepted);
+      if (link.name === 'shared') counter = link.who;
+      else count(link, info.accepted);
       win(link, info.recovered);
     }
 
     function count(link, n) { // how much of ours was accepted, says whoever counts
       if (counter !== link.who) {
         counter = link.who;
-        inherited = role === LEADER && sharedKey ? n : 0;
-        for (var i = 0; i < queue.length;) {
-          if (queue[i].as <= n) accepted(queue.splice(i, 1)[0]); // the tab that led had it accepted
-          else i++;
-        }
-        renumber(n);
+        upTo(n);
+        restart(n);
+        tell({ upto: n });
       } else if (n < link.before) renumber(n);
       else acknowledge(n);
       flush();
@@ -743,10 +743,10 @@
     }
 
     function answered(shape) {
-      acknowledge(shape.reply);
+      (role === FOLLOWER ? upTo : acknowledge)(shape.reply);
       var done = replies[shape.reply], error = shape.error;
       delete replies[shape.reply];
-      if (done) done.call(self, error || null, decode(shape.data), shape);
+      if (done) done.call(self, error || null, decode(shape.data));
       else if (error) fire('error', error);
     }
 
@@ -771,7 +771,7 @@
     self.send = function (data, done) { return self.emit('message', data, done); };
 
     self.emit = function (event, data, done) {
-      var text = JSON.stringify(encode(data === undefined ? null : data)), item = { event: event, data: text, done: done };
+      var text = JSON.stringify(encode(data === undefined ? null : data)), item = { event: event, data: text, done: done, asks: done && 1, tab: tab, n: ++said };
       if (ended) return problem('closed', 'this client is closed', done);
       if (!event || event.length > 256 || find(RESERVED, event) >= 0) throw new Error('cometware: no event may be called ' + event);
       if (queue.length >= times.kept || queuedSize + text.length > times.keptSize) {
@@ -784,7 +784,7 @@
     };
 
     function written(item, n) {
-      return '{"n":' + n + ',"event":' + JSON.stringify(item.event) + (item.done ? ',"reply":true' : '') + ',"data":' + item.data + '}';
+      return '{"n":' + n + ',"event":' + JSON.stringify(item.event) + (item.asks ? ',"reply":true' : '') + ',"data":' + item.data + '}';
     }
 
     function size(text) { // in bytes of UTF-8
@@ -805,7 +805,7 @@
         text = written(queue[link.sent], acked + link.sent + 1);
         if (size(text) > limit) giveBack(link.sent);
         else {
-          leads(link.sent);
+          if (link.name !== 'shared') leads(link.sent);
           link.send(text, queue[link.sent]);
           link.sent++;
         }
@@ -834,12 +834,10 @@
         return flush();
       }
       posting = now();
-      tell({ busy: 1 });
       stopPost = link.send('[' + texts.join() + ']', function (status, text, retry) {
         var shape = parse(text) || {}, error = shape.error || {}, wait = 0;
         posting = 0;
         stopPost = null;
-        tell({ busy: 0 });
         if (ended || of !== era) return flush();
         if (status === 200 && shape.accepted >= 0) acknowledge(shape.accepted);
         else if (error.code === 'number') {
@@ -867,18 +865,32 @@
       });
       if (items.length && serving) serving.sent = Math.max(0, serving.sent - items.length);
       acked = Math.max(acked, n);
+      tell({ upto: acked });
     }
 
     function accepted(item) { // this message was accepted under this number
       queuedSize -= item.data.length;
       if (item.done) replies[item.as] = item.done;
-      if (item.relay) tell({ accepted: settled[item.relay[0]] = item.relay[1] }, item.relay[0]);
     }
 
     function renumber(n) { // the server has forgotten us: our numbers begin again behind what it knows
+      tell({ upto: -1 });
+      restart(n);
+    }
+
+    function restart(n) {
       acked = n;
       era++;
       if (serving) serving.sent = 0;
+    }
+
+    function upTo(n) { // the tab that leads had so much accepted; -1: its numbers are void
+      each(queue, function (item) { if (n < 0) item.as = undefined; });
+      for (var number in outbox) if (n < 0 || number <= n) delete outbox[number];
+      while (queue[0] && queue[0].as <= n) {
+        accepted(queue.shift());
+        if (serving && serving.sent) serving.sent--;
+      }
     }
 
     // The end
@@ -910,8 +922,8 @@
     }
 
     function goodbye() { // so that nobody has to wait whether we come back
-      var text = '[' + batch(60000, 200).concat('{"close":{}}').join() + ']';
       if (!everOpen || role) return; // other tabs may go on with this client
+      var text = '[' + batch(60000, 200).concat('{"close":{}}').join() + ']';
       if (serving && serving.duplex) serving.send('{"close":{}}');
       else if (navigator.sendBeacon) navigator.sendBeacon(base + query({ v: 1, key: key }), text);
       else if (serving && serving.send) serving.send(text, function () {});
@@ -939,8 +951,9 @@
       return self;
     };
 
-    // One connection for all tabs: the tab that holds the lock leads and is a little server to the others. A leader that is
-    // gone is followed by the next in the lock's queue, with the same key; so it is the same client to the server.
+    // One connection for all tabs: the tab that holds the lock leads and is a little server to the others, the same client to
+    // the real one. It tells everything that it sends before it does so; when it is gone, the next in the lock's queue goes
+    // on with the same key and sends the same under the same numbers, so nothing of any tab is lost or done twice.
 
     function join(then) {
       role = JOINING;
@@ -948,17 +961,17 @@
       group.onmessage = function (event) {
         var data = event.data;
         if (role === LEADER) heardFollower(data);
-        else if (role === FOLLOWER && data.shape && (!data.to || data.to === tab)) heardLeader(data);
+        else if (role === FOLLOWER && data.shape && (!data.to || data.to === tab)) heardLeader(data.shape, data.key);
       };
       navigator.locks.request(kept, { ifAvailable: true }, function (lock) {
         if (ended || away) return;
         role = lock ? LEADER : FOLLOWER;
+        recentAfter = position;
         then();
         if (lock) return held();
         waiting = new AbortController();
         navigator.locks.request(kept, { signal: waiting.signal }, function () {
-          if (role !== FOLLOWER) return;
-          later(busy ? 1000 : 0, succeed); // what the last leader sent may still be on its way
+          later(times.heir, succeed); // what the last leader told may still be on its way
           return held();
         }).then(null, function () {});
       }).then(null, function () {
@@ -975,13 +988,29 @@
       if (group) group.close();
       group = release = waiting = null;
       role = next || '';
+      upTo(-1);
     }
 
     function succeed() {
       if (role !== FOLLOWER) return;
-      followed.next = null;
+      var own = queue, number, item, mine;
+      function isIt(one) { if (item.tab === tab && one.n === item.n) mine = one; }
       role = LEADER;
       key = sharedKey || key;
+      recentAfter = position;
+      queue = [];
+      for (number in outbox) {
+        item = outbox[number];
+        mine = 0;
+        each(own, isIt);
+        without(own, mine);
+        taken[item.tab] = item.n;
+        queue.push(mine || item);
+        if (!mine) queuedSize += item.data.length;
+      }
+      queue = queue.concat(own);
+      outbox = {};
+      followed.next = null;
       each(racing.slice(), drop);
       if (serving) lost(serving, 'leader left', 1);
       else settle(1);
@@ -991,60 +1020,63 @@
       if (role === LEADER) group.postMessage({ shape: shape, to: to, key: key });
     }
 
-    function leads(index) { // tell whose message this is that it is being sent, and under which number
+    function leads(index) { // tell what is about to be sent, and under which number
       var item = queue[index];
-      if (item.relay) tell({ as: [item.relay[1], acked + index + 1] }, item.relay[0]);
+      item.as = acked + index + 1;
+      tell({ sends: copy(item) });
     }
 
+    function copy(item) { return { event: item.event, data: item.data, asks: item.asks, tab: item.tab, n: item.n, as: item.as }; }
+
     function greetFollowers(to, after) {
-      var info = serving && serving.won && { client: self.client, position: position, heartbeat: heartbeat, limits: { max_message_bytes: limit } };
-      if (!info) return tell({ wait: 1 }, to);
+      var here = part(after || ''), from = part(recentAfter);
+      if (!serving) return tell({ wait: 1 }, to);
       if (!to) return tell({ led: 1 });
-      info.accepted = settled[to] || 0;
-      tell({ open: info }, to);
+      tell({ open: { client: self.client, position: position, heartbeat: heartbeat, limits: { max_message_bytes: limit } } }, to);
       if (!after || after === position) return;
-      var first = recent[0] && part(recent[0].id), here = part(after);
-      if (first && first.epoch === here.epoch && first.offset <= here.offset + 1) each(recent, function (shape) { tell(shape, to); });
+      if (from.epoch === here.epoch && from.offset <= here.offset) each(recent, function (shape) { tell(shape, to); });
       else tell({ reset: { reason: 'shared', position: position } }, to);
     }
 
     function heardFollower(data) {
-      var say = data.say, item;
+      var item = data.say;
       if (data.hello) greetFollowers(data.from, data.after);
-      if (!say || say.n <= taken[data.from]) return;
-      taken[data.from] = say.n;
-      item = { event: say.event, data: say.data, relay: [data.from, say.n], as: say.as, done: say.reply && function (error, reply, shape) {
-        tell({ id: shape && shape.id, reply: say.n, error: error || undefined, data: shape && shape.data }, data.from);
-      } };
-      queuedSize += say.data.length;
-      if (say.as <= inherited) return accepted(item);
+      if (!item) return;
+      if (item.as <= acked && counter === key) return tell({ upto: acked });
+      if (item.n <= taken[item.tab]) return;
+      taken[item.tab] = item.n;
       queue.push(item);
+      queuedSize += item.data.length;
       flush();
     }
 
-    function heardLeader(data) {
-      var link = followed, shape = data.shape, item = shape.as && queue[shape.as[0] - acked - 1];
-      sharedKey = data.key;
-      if (shape.busy >= 0) busy = shape.busy;
-      else if (shape.as) {
-        if (item) item.as = shape.as[1];
-      } else if (link.over) return;
+    function heardLeader(shape, theirKey) {
+      var link = followed, sends = shape.sends;
+      sharedKey = theirKey;
+      if (sends) {
+        outbox[sends.as] = sends;
+        if (sends.tab === tab) each(queue, function (item) { if (item.n === sends.n) item.as = sends.as; });
+      } else if (shape.upto) upTo(shape.upto);
+      else if (link.over) return;
       else if (shape.wait) each([link.giveUp, link.patience], clearTimeout);
       else if (!shape.led) link.onmessage([shape]);
-      else if (!link.won) link.hello();
+      else {
+        link.sent = 0; // another leader, or the same one back: what it has heard already it does not take again
+        link.hello();
+        flush();
+      }
     }
 
     function follow(link) {
       followed = link;
       link.duplex = 1;
       link.hello = function () {
-        link.before = acked;
         link.after = position;
         group.postMessage({ from: tab, hello: 1, after: position });
       };
       link.send = function (text, item) {
-        if (!item) return link.hello(); // it only wants to hear something
-        group.postMessage({ from: tab, say: { n: acked + link.sent + 1, event: item.event, data: item.data, reply: !!item.done, as: item.as } });
+        if (item) group.postMessage({ from: tab, say: copy(item) });
+        else link.hello(); // it only wants to hear something
       };
       link.close = function () {};
       link.hello();

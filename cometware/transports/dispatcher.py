@@ -99,7 +99,7 @@ class Dispatcher:
                 (self._listen if joins else self._ignore)(connection, room)
                 connection.rooms = connection.rooms | {room} if joins else connection.rooms - {room}
 
-    def await_arrival(self, connection: Connection) -> None:
+    def wait_for(self, connection: Connection) -> None:
         """A connection stands ahead of this dispatcher: pump it after the next round."""
         self._waiting.append(connection)
 
@@ -151,7 +151,12 @@ class Dispatcher:
                     self._worker.control(batch[0])
                 else:
                     self._round(batch)
+                self._pump_waiting()
                 self._worker.turn()
+        self._pump_waiting()
+
+    def _pump_waiting(self) -> None:
+        """Bring those in who stood ahead of the last round."""
         waiting, self._waiting = self._waiting, []
         for connection in waiting:
             if not connection.closed and not connection.live:
@@ -245,12 +250,16 @@ class Dispatcher:
         hub.wait(hub.loop.timer(0))
 
     def _history_lost(self, reason: str, head: Position) -> None:
-        """The log was reborn, or ran away from us: everybody is told."""
+        """The log was reborn, or ran away from us: everybody is told, and what was in it is taken from the roster."""
         live = [connection for connections in self._everyone.values() for connection in connections]
         self.position = self.start = head
         for connection in live:
-            if connection.live and connection.reset(reason, head) and isinstance(connection, Poll):
+            if connection.live and connection.reset(reason, head) and connection.live:
                 self.remove(connection)
+                self.add(connection)
+        for record in self._worker.roster:
+            if record.close is not None:
+                self._worker.close_client(record, record.close)
 
 
 def _batches(entries: list[Entry], limit: int) -> Iterator[list[Entry]]:

@@ -93,31 +93,38 @@ class Inboxes:
 
     def _queue(self, record: Record, event: Received, source: Source) -> None:
         self._put(record, _Job(event, source))
-        if event.number is not None:
-            record.queued = event.number
-            early = record.early
-            if early:
-                following = early.pop(record.queued + 1, None)
-                if following is not None:
-                    self._queue(record, *following)
+        if event.number is None:
+            return
+        record.queued = event.number
+        following = record.early.pop(record.queued + 1, None) if record.early else None
+        if following is not None:
+            (event, source), *others = following
+            self._queue(record, event, source)
+            for _, other in others:
+                self._put(record, _Job(None, other))
+        elif not record.early:
+            record.early = None
 
     def _wait(self, record: Record, event: Received, number: int, source: Source) -> None:
+        """Keep a message until those before it are here; all that wait for a missing one wait together."""
         limits = self._worker.limits
         early = record.early
         if early is None:
             early = record.early = {}
-        if len(early) >= limits.max_waiting_messages:
+            gevent.spawn_later(limits.order_seconds, self._give_up, record, early)
+        if sum(map(len, early.values())) >= limits.max_waiting_messages:
             source.refused(BadFrame("number", "too many messages wait for one that is missing", accepted=record.queued))
             return
-        early[number] = (event, source)
-        gevent.spawn_later(limits.order_seconds, self._too_late, record, event, number)
+        early.setdefault(number, []).append((event, source))
 
-    def _too_late(self, record: Record, event: Received, number: int) -> None:
-        waiting = (record.early or {}).get(number)
-        if waiting is not None and waiting[0] is event and record.early is not None:
-            del record.early[number]
+    def _give_up(self, record: Record, early: dict[int, list[tuple[Received, Source]]]) -> None:
+        if record.early is not early:
+            return
+        record.early = None
+        for number in sorted(early):
             message = f"got number {number}, expected {record.queued + 1}; renumber from accepted + 1"
-            waiting[1].refused(BadFrame("number", message, accepted=record.queued))
+            for _, source in early[number]:
+                source.refused(BadFrame("number", message, accepted=record.queued))
 
     def end(self, record: Record, reason: str) -> None:
         """Run `on_close` behind what the client said before."""

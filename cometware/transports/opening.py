@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import secrets
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from copy import copy
 from typing import Any, NamedTuple
 
@@ -63,11 +65,23 @@ def admit(worker: Worker, asked: Asked, user: str | None, environ: Environ, tran
         _await_opening(worker, record)
     if transport != "post" or not record.transport:
         record.transport, record.dialect = transport, dialect
+    if record.state is State.OPEN and record.close is not None:
+        worker.close_client(record, record.close)  # before its control has come through the log
     if record.state is State.ENDED:
         close = record.close or Close(1000)
         worker.roster.forget(record)  # it is told once; whether it may come back is for `user` and `on_open` to decide
         return Admission(record, begin, opened, close=close)
     return _resume(worker, asked, record, begin, opened, other_user)
+
+
+@contextmanager
+def kept(worker: Worker, record: Record) -> Iterator[None]:
+    """While a connection is being made for a client that is in: if that fails, the client is left without one."""
+    try:
+        yield
+    except BaseException:
+        worker.left_alone(record)
+        raise
 
 
 def run_on_open(worker: Worker, client: Client) -> None:
@@ -99,7 +113,7 @@ def _open(worker: Worker, record: Record, client: Client) -> None:
         if record.key is not None:
             worker.is_away(record)
         if record.close is not None:  # by the application, while its own `on_open` ran
-            worker.close_client(record, record.close, "closed")
+            worker.close_client(record, record.close)
     finally:
         if record.state is State.OPENING:
             worker.roster.forget(record)

@@ -7,6 +7,7 @@ hash of the rest; what is known needs no parsing. Anything else goes back to the
 from __future__ import annotations
 
 from _socket import socket as RawSocket
+from collections import OrderedDict
 from collections.abc import Callable
 from email.utils import formatdate
 from hashlib import blake2b
@@ -49,18 +50,29 @@ class Polls:
     """The plans of a worker, by the hash of a head. Off: every poll goes through the server's own handler."""
 
     def __init__(self, *, enabled: bool, size: int) -> None:
-        self._plans: dict[bytes, Plan] = {}
+        self._plans: OrderedDict[bytes, Plan] = OrderedDict()
         self._enabled = enabled
         self._size = size
         self._last_text = b""
         self._last_position: Position | None = None
 
     def learn(self, head: bytes | None, plan: Plan) -> None:
+        """Keep a plan, one for each client: that of its last head that was not known."""
         split = _split(head) if head is not None and self._enabled else None
-        if split is not None:
-            while len(self._plans) >= self._size:
-                del self._plans[next(iter(self._plans))]
-            self._plans[_hash(split[0])] = plan
+        if split is None:
+            return
+        self.forget(plan.record)
+        if len(self._plans) >= self._size:
+            _, oldest = self._plans.popitem(last=False)
+            oldest.record.plan = None
+        plan.record.plan = _hash(split[0])
+        self._plans[plan.record.plan] = plan
+
+    def forget(self, record: Record) -> None:
+        """Let go of a client's plan."""
+        if record.plan is not None:
+            self._plans.pop(record.plan, None)
+            record.plan = None
 
     def find(self, head: bytes, tick: int) -> tuple[Plan, Position] | None:
         """Return the plan for a head and the position in it; None if it is not known for certain."""
@@ -73,7 +85,7 @@ class Polls:
             return None
         position = self._position(split[1])
         if position is None or plan.until_tick <= tick or plan.record.state is not State.OPEN:
-            del self._plans[digest]
+            self.forget(plan.record)
             return None
         return plan, position
 
@@ -199,7 +211,8 @@ class Poll(Connection):
         return False
 
     def flushed(self) -> None:
-        """The answer is out. A held poll is never half sent, so there is nothing to pump."""
+        """The answer is out: go on with what the peer has sent meanwhile."""
+        self.read_early()
 
     # Requests behind the first
 
@@ -216,7 +229,7 @@ class Poll(Connection):
             self.next_request(data)
 
     def read_early(self) -> None:
-        if self.early and self.record is None and not self.closed and not self.finishing:
+        if self.early and self.record is None and self.unsent is None and not self.closed and not self.finishing:
             data, self.early = self.early, b""
             self.next_request(data)
 

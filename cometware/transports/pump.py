@@ -20,13 +20,13 @@ def pump(worker: Worker, connection: Connection) -> None:
     switches greenlets, so a connection has one writer and needs no lock.
     """
     record = connection.record
-    while record is not None and connection.position is not None and connection.unsent is None:
+    while record is not None and connection.position is not None and connection.unsent is None and not connection.closed:
         dispatcher = worker.dispatcher
         if connection.position == dispatcher.position:
             dispatcher.add(connection)
             return
-        if _is_ahead(connection.position, dispatcher.position):
-            dispatcher.await_arrival(connection)
+        if _is_ahead(connection.position, dispatcher.position) and not _is_ahead(connection.position, worker.log.head):
+            dispatcher.wait_for(connection)
             return
         try:
             entries, reached = worker.read(record, connection.position, dispatcher.position.offset)

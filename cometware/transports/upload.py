@@ -13,6 +13,7 @@ from werkzeug.http import parse_options_header
 
 from cometware.client import Client, Environ
 from cometware.core.events import Close, Event, Left, Received
+from cometware.core.text import shown
 from cometware.dialects.base import Dialect
 from cometware.dialects.native import NATIVE
 from cometware.dialects.plain import PLAIN
@@ -20,6 +21,9 @@ from cometware.errors import BadFrame
 from cometware.roster.base import Record
 from cometware.transports.inbox import answer
 from cometware.transports.worker import Worker
+
+_CHARSETS = ("utf-8", "us-ascii", "iso-8859-1", "windows-1252", "utf-16")
+"""Some of Python's others take a time that grows with the square of the text."""
 
 
 class Answer(NamedTuple):
@@ -106,13 +110,18 @@ def understand(body: bytes, content_type: str, *, native: bool) -> list[Event]:
     dialect: Dialect = NATIVE if native else PLAIN
     if not native and kind == "application/octet-stream":
         return dialect.receive(body)
-    charset = options.get("charset", "utf-8")
+    charset = options.get("charset", "utf-8").lower()
+    if charset not in _CHARSETS:
+        raise BadFrame("charset", f"charset={shown(charset, 40)}: expected one of {', '.join(_CHARSETS)}")
     try:
         text = body.decode(charset)
-    except (UnicodeDecodeError, LookupError) as error:
-        raise BadFrame("charset", f"the body is not {charset[:40]!r}: {error}") from None
+    except UnicodeDecodeError as error:
+        raise BadFrame("charset", f"the body is not {charset}: {error}") from None
     if native and kind == "application/x-www-form-urlencoded":
-        fields = parse_qs(text, keep_blank_values=True, max_num_fields=10)
+        try:
+            fields = parse_qs(text, keep_blank_values=True, max_num_fields=10)
+        except ValueError as error:
+            raise BadFrame("form", f"expected the messages in the form field d: {error}") from None
         if "d" not in fields:
             raise BadFrame("form", "expected the messages in the form field d")
         text = fields["d"][0]

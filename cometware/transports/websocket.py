@@ -72,11 +72,12 @@ class WebSocket(Connection):
 
     transport = "websocket"
 
-    __slots__ = ("heard", "owes", "parts", "pinged", "reader", "text")
+    __slots__ = ("answers", "heard", "owes", "parts", "pinged", "reader", "text")
 
     def __init__(self, worker: Worker, sock: RawSocket, shape: Shape, record: Record | None) -> None:
         super().__init__(worker, sock, shape, record)
         self.reader: Protocol | None = None
+        self.answers: list[bytes] | None = None
         self.parts: list[bytes] | None = None
         self.text = False
         self.heard = True
@@ -93,6 +94,7 @@ class WebSocket(Connection):
             reader = self.reader = _POOL.pop() if _POOL else Protocol(SERVER, state=OPEN, max_size=size)
             reader.max_message_size = size
         reader.receive_data(data)
+        self.answers = []
         for frame in reader.events_received():
             if self.closed or self.finishing:
                 break
@@ -100,6 +102,23 @@ class WebSocket(Connection):
                 self._frame(frame.opcode, bytes(frame.data), frame.fin)
         if not self.closed and not self.finishing:
             self._answer(reader)
+        self._flush()
+
+    def write(self, data: bytes) -> None:
+        """Send; while frames are being read, gather the answers to all of them for one send."""
+        if self.answers is None:
+            super().write(data)
+        else:
+            self.answers.append(data)
+
+    def finish(self) -> None:
+        self._flush()
+        super().finish()
+
+    def _flush(self) -> None:
+        answers, self.answers = self.answers, None
+        if answers and not self.closed:
+            super().write(b"".join(answers))
 
     def _answer(self, reader: Protocol) -> None:
         """Send what the protocol owes (pong, close), and let go of the reader if it rests between two frames."""
@@ -127,7 +146,8 @@ class WebSocket(Connection):
             else:
                 self.parts = [data]
         elif opcode is Opcode.CONT and self.parts is not None:
-            self.parts.append(data)
+            if data:
+                self.parts.append(data)
             if fin:
                 data = b"".join(self.parts)
                 self.parts = None
@@ -144,10 +164,11 @@ class WebSocket(Connection):
         worker = self.worker
         try:
             worker.check_size(len(data))
-            for event in self.shape.dialect.receive(body):
-                if isinstance(event, Pinged):
-                    self.write(self.shape.heartbeat(worker.position_of(self)))
-                elif isinstance(event, Left):
+            events = self.shape.dialect.receive(body)
+            if any(isinstance(event, Pinged) for event in events):
+                self.write(self.shape.heartbeat(worker.position_of(self)))
+            for event in events:
+                if isinstance(event, Left):
                     worker.leave(self)
                 elif self.record is not None:
                     worker.inboxes.deliver(self.record, event, self)

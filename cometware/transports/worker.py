@@ -19,7 +19,7 @@ from gevent.threadpool import ThreadPool
 from cometware.channel import Channel
 from cometware.client import Client
 from cometware.core.entry import Entry, Position
-from cometware.core.events import DRAIN, REPLACED, Close
+from cometware.core.events import DRAIN, REPLACED, REVOKED, Close
 from cometware.core.wheel import Wheel, ticks
 from cometware.dialects.base import Shape
 from cometware.errors import BadFrame
@@ -159,7 +159,7 @@ class Worker:
         for other in others:
             if isinstance(other, Poll):
                 other.beat()
-            elif not other.end_tick:
+            else:
                 other.end_later(Close(REPLACED, "replaced by a newer connection"), self.limits.overlap_seconds)
         connection.schedule()
         self.pump(connection)
@@ -190,7 +190,7 @@ class Worker:
         for other in record.connections:
             if isinstance(other, Poll):
                 other.beat()
-            elif not other.end_tick:
+            else:
                 other.end_later(Close(REPLACED, "replaced by a poll"), self.limits.overlap_seconds)
         if not record.connections and record.key is not None:
             self.is_away(record)
@@ -224,19 +224,23 @@ class Worker:
             return
         record.state = State.ENDED
         record.close = close
+        self.polls.forget(record)
         self.inboxes.end(record, reason)
         if close is None or record.key is None:
             self.roster.forget(record)
         else:
             self.is_away(record)
 
-    def close_client(self, record: Record, close: Close, reason: str) -> None:
-        """End a client and all its connections. One that is being opened ends as soon as it is open."""
+    def close_client(self, record: Record, close: Close, reason: str = "") -> None:
+        """End a client and all its connections. One that is being opened ends as soon as it is open.
+
+        `reason` is what `on_close` is told; without it, whether the client was closed or its user revoked.
+        """
         if record.state is State.OPENING:
             record.close = close
             return
         connections = record.connections
-        self.ended(record, reason, close)
+        self.ended(record, reason or ("revoked" if close.code == REVOKED else "closed"), close)
         for connection in connections:
             connection.end(close)
 
@@ -305,8 +309,7 @@ class Worker:
             if message.kind in ("join", "leave"):
                 self.dispatcher.move(record, message.kind, details["room"])
             else:
-                close = Close(details["code"], details["reason"])
-                self.close_client(record, close, "revoked" if message.kind == "revoke" else "closed")
+                self.close_client(record, Close(details["code"], details["reason"]))
 
     def check_size(self, size: int) -> None:
         """Raise an error if a message is larger than it may be."""

@@ -146,9 +146,14 @@ def test_an_allowed_origin_is_that_one_and_no_other(origin: str) -> None:
     assert not verdict(origin, allowed=("https://a.example",)).allowed
 
 
-@pytest.mark.parametrize("origin", ["https://evil.example", "null", ""])
+@pytest.mark.parametrize("origin", ["https://evil.example", "null"])
 def test_a_star_lets_everybody_in_as_nobody(origin: str) -> None:
     assert verdict(origin, allowed=("*",)) == Verdict(True, origin, anonymous=True)
+
+
+@pytest.mark.parametrize("origin", ["", "evil", "https://a.example\r\nSet-Cookie: b=c", "https://a\n b"])
+def test_what_is_no_origin_is_let_in_by_nothing(origin: str) -> None:
+    assert verdict(origin, allowed=("*",)) == Verdict(False, got=origin)
 
 
 def test_a_star_changes_nothing_for_the_own_page_and_for_those_who_are_named() -> None:
