@@ -152,6 +152,7 @@ class _Pulled:
         data, self._rest = self._rest, b""
         data = data or self._next()
         if not data:
+            self.close()
             raise StopIteration
         return data
 
@@ -164,6 +165,9 @@ class _Pulled:
         """The server is done, or its client is gone: so is the connection at the other end."""
         self._sock.close()
         self._place.release()
+
+    def __del__(self) -> None:
+        self.close()  # Werkzeug's server may not, after a connection that broke
 
 
 def end_to_end(headers: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
