@@ -32,8 +32,7 @@ class Exchange:
     find_user: User | None = None
     subprotocols: Sequence[str] = ()
 
-    @property
-    def user(self) -> str | None:
+    def ask_user(self) -> str | None:
         """Ask the application's own login who sends this request."""
         return None if self.find_user is None else self.worker.blocking(self.find_user, self.environ)
 
@@ -56,7 +55,7 @@ class Exchange:
 
     def admit(self, transport: str, dialect: str) -> Admission:
         """Let the client in (`transports.opening.admit`)."""
-        return admit(self.worker, self.asked, self.user, self.environ, transport, dialect)
+        return admit(self.worker, self.asked, self.ask_user(), self.environ, transport, dialect)
 
     def respond(self, response: Response) -> Iterable[bytes]:
         """Give an ordinary answer."""

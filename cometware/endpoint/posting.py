@@ -46,7 +46,7 @@ def post(exchange: Exchange) -> Response:
 def _once(exchange: Exchange, events: Sequence[Event], dialect: str) -> Response:
     """Somebody without a key: opened, heard and gone within one request, never present."""
     worker = exchange.worker
-    record = Record(secrets.token_hex(12), None, exchange.user, 0)
+    record = Record(secrets.token_hex(12), None, exchange.ask_user(), 0)
     record.transport, record.dialect = Ticket.transport, dialect
     worker.channel.remember(record, exchange.environ)
     run_on_open(worker, Client(worker.channel, record, Ticket.transport, dialect, exchange.environ))

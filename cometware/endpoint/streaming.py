@@ -14,11 +14,10 @@ from cometware.endpoint.answers import nothing, query_of
 from cometware.endpoint.exchange import Exchange
 from cometware.errors import Refused
 from cometware.roster.base import State
-from cometware.servers.pywsgi import websocket_headers
 from cometware.transports.connection import Connection
 from cometware.transports.opening import Admission, greet, kept
 from cometware.transports.stream import EventStream, Stream
-from cometware.transports.websocket import WebSocket, handshake
+from cometware.transports.websocket import WebSocket, handshake, websocket_headers
 
 _CONTENT_TYPES = {
     Transport.SSE: "text/event-stream; charset=utf-8",

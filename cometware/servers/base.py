@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from _socket import socket as RawSocket
 from collections.abc import Callable, Iterable
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 
 class Taken(NamedTuple):
@@ -21,10 +21,9 @@ class Taken(NamedTuple):
 
 
 ALL_TRANSPORTS = ("websocket", "sse", "stream", "poll")
-TLS_WHY = "a TLS socket cannot be parked: end TLS at a proxy in front"
 
 
-class Server(Protocol):
+class Server:
     """One kind of server."""
 
     name: str
@@ -38,18 +37,39 @@ class Server(Protocol):
     @property
     def why(self) -> str:
         """Tell why a transport is off; nothing, if all are on."""
-        ...
+        raise NotImplementedError
 
     @property
     def transports(self) -> tuple[str, ...]:
         """Return what it can carry."""
-        ...
+        raise NotImplementedError
 
     @property
     def can_park(self) -> bool:
         """Can a connection be taken from it?"""
-        ...
+        raise NotImplementedError
 
     def take(self, environ: dict[str, Any]) -> Taken:
         """Take the connection of this request. Duty of the caller: return the `result`, without `start_response`."""
-        ...
+        raise NotImplementedError
+
+
+class Parking(Server):
+    """A server of gevent's: its connections are taken and parked, unless it ends TLS itself.
+
+    A TLS socket cannot be detached from its wrapper; with a proxy in front that ends TLS, all transports are on.
+    """
+
+    socket: Any
+
+    @property
+    def can_park(self) -> bool:
+        return not hasattr(type(self.socket), "getpeercert")
+
+    @property
+    def transports(self) -> tuple[str, ...]:
+        return ALL_TRANSPORTS if self.can_park else ("poll",)
+
+    @property
+    def why(self) -> str:
+        return "" if self.can_park else "a TLS socket cannot be parked: end TLS at a proxy in front"

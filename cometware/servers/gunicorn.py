@@ -5,34 +5,22 @@ from __future__ import annotations
 from _socket import socket as RawSocket
 from typing import Any
 
-from cometware.servers.base import ALL_TRANSPORTS, TLS_WHY, Server, Taken
+from cometware.servers.base import Parking, Server, Taken
 
 
-class GeventWorker(Server):
+class GeventWorker(Parking):
     """Connections are parked; one ends after its poll, since only its worker could serve it again."""
 
     name = "gunicorn gevent"
 
     def __init__(self, sock: Any, request: Any) -> None:
-        self._sock = sock
+        self.socket = sock
         self._request = request
-
-    @property
-    def transports(self) -> tuple[str, ...]:
-        return ALL_TRANSPORTS if self.can_park else ("poll",)
-
-    @property
-    def can_park(self) -> bool:
-        return not hasattr(type(self._sock), "getpeercert")
-
-    @property
-    def why(self) -> str:
-        return "" if self.can_park else TLS_WHY
 
     def take(self, environ: dict[str, Any]) -> Taken:
         """Detach the socket, with what gunicorn's parser has read already, and tell it to read no more."""
         early = environ["wsgi.input"].reader.unreader.take_buffered()
-        sock = RawSocket(fileno=self._sock.detach())
+        sock = RawSocket(fileno=self.socket.detach())
         sock.setblocking(False)
         self._request.must_close = True
         return Taken(sock, early, result=_AlreadyHandled())

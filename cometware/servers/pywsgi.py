@@ -19,8 +19,8 @@ from gevent.pywsgi import Input, WSGIHandler
 from geventwebsocket.handler import Client, WebSocketHandler
 from geventwebsocket.websocket import Stream, WebSocket
 
-from cometware.servers.base import ALL_TRANSPORTS, TLS_WHY, Taken
-from cometware.transports.websocket import handshake
+from cometware.servers.base import Parking, Taken
+from cometware.transports.websocket import handshake, websocket_headers
 
 _REQUEST_TIMEOUT = b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
 
@@ -31,7 +31,7 @@ _LINGER_SECONDS = 2.0
 """How long a refused body is read on after its answer."""
 
 
-class Handler(WebSocketHandler):  # type: ignore[misc]
+class Handler(Parking, WebSocketHandler):  # type: ignore[misc]
     """Serve with `WSGIServer(address, app, handler_class=cometware.Handler)`.
 
     `head_seconds` is how long a request's head may take to arrive once it has begun, `keep_alive_seconds` how long a
@@ -44,9 +44,6 @@ class Handler(WebSocketHandler):  # type: ignore[misc]
     keep_alive_seconds = 75.0
 
     taken = False
-    has_upgraded = False
-    frames_bodies = False
-    raw_head: bytes | None = None
     result: Any
     wsgi_input: Input
 
@@ -54,19 +51,6 @@ class Handler(WebSocketHandler):  # type: ignore[misc]
         super().__init__(sock, address, server, rfile)
         if sock.family != socket.AF_UNIX:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-
-    @property
-    def can_park(self) -> bool:
-        """A TLS connection's socket cannot be detached from its wrapper: end TLS at a proxy to have all transports."""
-        return not hasattr(type(self.socket), "getpeercert")
-
-    @property
-    def transports(self) -> tuple[str, ...]:
-        return ALL_TRANSPORTS if self.can_park else ("poll",)
-
-    @property
-    def why(self) -> str:
-        return "" if self.can_park else TLS_WHY
 
     # A request's head may not take for ever
 
@@ -320,17 +304,3 @@ class _Resumed(io.RawIOBase):
             return int(self._sock.recv_into(buffer))
         except BlockingIOError:
             return None
-
-
-def websocket_headers(environ: dict[str, Any]) -> list[tuple[str, str]]:
-    """Return the headers of a WebSocket handshake, as they were sent."""
-    names = (
-        "Upgrade",
-        "Connection",
-        "Host",
-        "Sec-WebSocket-Key",
-        "Sec-WebSocket-Version",
-        "Sec-WebSocket-Protocol",
-    )
-    pairs = ((name, environ.get("HTTP_" + name.upper().replace("-", "_"))) for name in names)
-    return [(name, value) for name, value in pairs if value is not None]

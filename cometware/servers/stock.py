@@ -5,10 +5,10 @@ from __future__ import annotations
 from _socket import socket as RawSocket
 from typing import Any
 
-from cometware.servers.base import ALL_TRANSPORTS, TLS_WHY, Server, Taken
+from cometware.servers.base import Parking, Server, Taken
 
 
-class StockPywsgi(Server):
+class StockPywsgi(Parking):
     """Connections are parked as with our own handler, but end after a poll: the server cannot be given one back.
 
     gevent-websocket's handler says 101 before the application runs; it chooses no subprotocol that we could name.
@@ -16,27 +16,15 @@ class StockPywsgi(Server):
 
     def __init__(self, environ: dict[str, Any], rfile: Any, sock: Any) -> None:
         self._rfile = rfile
-        self._sock = sock
+        self.socket = sock
         self.has_upgraded = environ.get("wsgi.websocket") is not None
         self.name = "gevent-websocket" if self.has_upgraded else "pywsgi"
 
-    @property
-    def transports(self) -> tuple[str, ...]:
-        return ALL_TRANSPORTS if self.can_park else ("poll",)
-
-    @property
-    def can_park(self) -> bool:
-        return not hasattr(type(self._sock), "getpeercert")
-
-    @property
-    def why(self) -> str:
-        return "" if self.can_park else TLS_WHY
-
     def take(self, environ: dict[str, Any]) -> Taken:
         """Detach the socket; what the server still does with it then meets nothing."""
-        self._sock.setblocking(False)
+        self.socket.setblocking(False)
         early = self._rfile.read1(65536) or b""
-        sock = RawSocket(fileno=self._sock.detach())
+        sock = RawSocket(fileno=self.socket.detach())
         self._rfile.close()
         websocket = environ.get("wsgi.websocket")
         if websocket is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from _socket import socket as RawSocket
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from websockets.datastructures import Headers
 from websockets.exceptions import InvalidHeaderValue
@@ -31,6 +31,20 @@ if TYPE_CHECKING:
 _PING = framing.websocket_frame(framing.PING, b"")
 _POOL: list[Protocol] = []
 _POOL_SIZE = 256
+
+
+def websocket_headers(environ: dict[str, Any]) -> list[tuple[str, str]]:
+    """Return the headers of a WebSocket handshake, as they were sent."""
+    names = (
+        "Upgrade",
+        "Connection",
+        "Host",
+        "Sec-WebSocket-Key",
+        "Sec-WebSocket-Version",
+        "Sec-WebSocket-Protocol",
+    )
+    pairs = ((name, environ.get("HTTP_" + name.upper().replace("-", "_"))) for name in names)
+    return [(name, value) for name, value in pairs if value is not None]
 
 
 def handshake(
