@@ -20,6 +20,10 @@ _FREE_THREADS = 2
 """Threads of a pool that are never held: the application needs them."""
 _MANY = 100
 """Requests that are held at most where each request has a thread of its own."""
+_HIDDEN = (
+    "a middleware in front of Cometware replaces start_response, behind which gunicorn's request is: clients poll once a "
+    "second; let Cometware be the outermost"
+)
 _SERVING_ALONE = frozenset({"MainThread", "django-main-thread"})
 """The threads of Django's development server with `--nothreading`, which says in the environ that it has many."""
 _HOP_BY_HOP = frozenset({"connection", "transfer-encoding"})
@@ -30,7 +34,8 @@ class Threaded(Server):
 
     frames_bodies = True
 
-    def __init__(self, name: str, limit: int, *, streams: bool, client: Any = None) -> None:
+    def __init__(self, name: str, limit: int, *, streams: bool, client: Any = None, why: str = "") -> None:
+        self._why = why
         self._client = client
         self.name = name
         self.limit = limit
@@ -48,6 +53,8 @@ class Threaded(Server):
 
     @property
     def why(self) -> str:
+        if self._why:
+            return self._why
         if not self.limit:
             return "no request may be held, since it has no thread to spare: clients poll once a second"
         if not self._streams:
@@ -184,6 +191,8 @@ def find_threaded(environ: dict[str, Any], start_response: Any) -> Threaded:
         return Threaded(name, 0, streams=False)
     if "werkzeug.socket" in environ or name.startswith("WSGIServer/"):
         return Threaded(name, _MANY, streams=True, client=client)
+    if type(environ.get("gunicorn.socket")).__module__.startswith("gevent."):
+        return Threaded("gunicorn gevent", 0, streams=False, why=_HIDDEN)
     if "gunicorn.socket" in environ:
         threads = getattr(getattr(getattr(start_response, "__self__", None), "cfg", None), "threads", 0)
         return Threaded("gunicorn gthread", max(0, threads - _FREE_THREADS), streams=True, client=client)
