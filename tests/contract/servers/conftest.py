@@ -74,6 +74,8 @@ def _is_carried(item: pytest.Item) -> bool:
     clients: list[type[Client]] = [item.cls.transport]  # type: ignore[attr-defined]
     if "other" in item.callspec.params:  # type: ignore[attr-defined]
         clients.append(item.callspec.params["other"])  # type: ignore[attr-defined]
-    if kind.is_serial and (item.originalname in _WAIT_FOR_ANOTHER or any(client.holds for client in clients)):  # type: ignore[attr-defined]
+    if kind.held == 0 and any(client.holds for client in clients):
+        return False
+    if kind.is_serial and item.originalname in _WAIT_FOR_ANOTHER:  # type: ignore[attr-defined]
         return False
     return all(client.transport in kind.transports for client in clients)

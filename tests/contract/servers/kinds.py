@@ -54,6 +54,13 @@ KINDS = (
     Kind("`gunicorn -k gevent`", (*_GUNICORN, "-k", "gevent"), "gunicorn gevent", ALL),
     Kind("`gunicorn -k gevent --preload`", (*_GUNICORN, "-k", "gevent", "--preload"), "gunicorn gevent", ALL),
     Kind(
+        "`gunicorn -k gevent` behind a middleware that replaces `start_response`",
+        (*(part.replace(_APP, "tests.contract.servers.behind:app") for part in _GUNICORN), "-k", "gevent"),
+        "gunicorn gevent",
+        POLLS,
+        held=0,
+    ),
+    Kind(
         "`gunicorn -k geventwebsocket…GeventWebSocketWorker`",
         (*_GUNICORN, "-k", "geventwebsocket.gunicorn.workers.GeventWebSocketWorker"),
         "pywsgi",
