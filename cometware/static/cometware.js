@@ -735,11 +735,15 @@
     }
 
     function reset(info) {
+      if (info.position) start(info.position);
+      failReplies('reset', info.reason);
+      fire('reset', info);
+    }
+
+    function failReplies(code, reason) {
       var lost = replies;
       replies = {};
-      if (info.position) start(info.position);
-      for (var n in lost) if (lost[n]) lost[n].call(self, { code: 'reset', message: info.reason });
-      fire('reset', info);
+      for (var n in lost) if (lost[n]) lost[n].call(self, { code: code, message: reason });
     }
 
     function answered(shape) {
@@ -772,10 +776,10 @@
 
     self.emit = function (event, data, done) {
       var text = JSON.stringify(encode(data === undefined ? null : data)), item = { event: event, data: text, done: done, asks: done && 1, tab: tab, n: ++said };
-      if (ended) return problem('closed', 'this client is closed', done);
-      if (!event || event.length > 256 || find(RESERVED, event) >= 0) throw new Error('cometware: no event may be called ' + event);
+      if (ended) return problem('closed', 'closed', done);
+      if (!event || event.length > 256 || find(RESERVED, event) >= 0) throw new Error('cometware: reserved: ' + event);
       if (queue.length >= times.kept || queuedSize + text.length > times.keptSize) {
-        return problem('full', queue.length + ' messages wait, this one is not sent', done);
+        return problem('full', queue.length + ' messages wait', done);
       }
       queue.push(item);
       queuedSize += text.length;
@@ -794,7 +798,7 @@
     function giveBack(index, code, message) { // this message will never be taken
       var item = queue.splice(index, 1)[0];
       queuedSize -= item.data.length;
-      problem(code || 'size', message || 'a message may have ' + limit + ' bytes', item.done);
+      problem(code || 'size', message || 'over ' + limit + ' bytes', item.done);
     }
 
     function flush() {
@@ -849,7 +853,7 @@
           single = 1;
           if (count === 1) giveBack(0, error.code || 'refused', error.message);
         } else {
-          if (postFails === 4) problem('post', 'sending fails: status ' + status);
+          if (postFails === 4) problem('post', 'status ' + status);
           wait = Math.max(retry * 1000 || 0, Math.random() * Math.min(times.retryMost, times.retry * Math.pow(2, postFails++)));
         }
         if (!wait) postFails = 0;
@@ -887,10 +891,12 @@
     function upTo(n) { // the tab that leads had so much accepted; -1: its numbers are void
       each(queue, function (item) { if (n < 0) item.as = undefined; });
       for (var number in outbox) if (n < 0 || number <= n) delete outbox[number];
-      while (queue[0] && queue[0].as <= n) {
-        accepted(queue.shift());
+      each(queue.slice(), function (item) {
+        if (!(item.as <= n)) return;
+        without(queue, item);
+        accepted(item);
         if (serving && serving.sent) serving.sent--;
-      }
+      });
     }
 
     // The end
@@ -915,9 +921,8 @@
       stop();
       leaveGroup();
       change(null, reason);
-      each(queue.splice(0, queue.length), function (item) { if (item.done) item.done.call(self, { code: 'closed', message: reason }); });
-      for (var n in replies) if (replies[n]) replies[n].call(self, { code: 'closed', message: reason });
-      replies = {};
+      each(queue.splice(0, queue.length), function (item, i) { replies['q' + i] = item.done; });
+      failReplies('closed', reason);
       fire('close', { code: code, reason: reason || '' });
     }
 
@@ -1012,7 +1017,7 @@
       outbox = {};
       followed.next = null;
       each(racing.slice(), drop);
-      if (serving) lost(serving, 'leader left', 1);
+      if (serving) lost(serving, 'leader', 1);
       else settle(1);
     }
 
@@ -1040,11 +1045,13 @@
 
     function heardFollower(data) {
       var item = data.say;
-      if (data.hello) greetFollowers(data.from, data.after);
-      if (!item) return;
-      if (item.as <= acked && counter === key) return tell({ upto: acked });
-      if (item.n <= taken[item.tab]) return;
+      if (data.hello) {
+        if (!(data.from in taken)) taken[data.from] = data.hello - 1;
+        greetFollowers(data.from, data.after);
+      }
+      if (!item || item.n !== taken[item.tab] + 1) return;
       taken[item.tab] = item.n;
+      if (item.as <= acked && counter === key) return tell({ upto: acked });
       queue.push(item);
       queuedSize += item.data.length;
       flush();
@@ -1072,7 +1079,7 @@
       link.duplex = 1;
       link.hello = function () {
         link.after = position;
-        group.postMessage({ from: tab, hello: 1, after: position });
+        group.postMessage({ from: tab, hello: queue.length ? queue[0].n : said + 1, after: position });
       };
       link.send = function (text, item) {
         if (item) group.postMessage({ from: tab, say: copy(item) });
@@ -1086,10 +1093,7 @@
 
     function check() { // is the connection alive? If it does not say so at once, we have another
       var link = serving;
-      if (!link) {
-        round = 0;
-        return connect();
-      }
+      if (!link) return connect(round = 0);
       if (!link.duplex) return hop('woke');
       link.send('{"ping":1}');
       later(times.check, function () { if (link === serving && now() - link.seen >= times.check) lost(link, 'silent', 1); });
@@ -1131,9 +1135,8 @@
     function comeBack() {
       if (!away || ended) return;
       away = 0;
-      round = 0;
       why = 'shown';
-      connect();
+      connect(round = 0);
     }
 
     function online() {
@@ -1149,9 +1152,8 @@
     watching = setInterval(watch, times.watch);
     listen(window, 'pagehide', leave);
     listen(window, 'pageshow', comeBack);
-    if (!('onpagehide' in window)) listen(window, 'unload', leave);
-    listen(window, 'online', online);
     listen(window, 'offline', offline);
+    listen(window, 'online', online);
     listen(document, 'resume', online);
     listen(document, 'visibilitychange', shown);
     listen(navigator.connection, 'change', online);

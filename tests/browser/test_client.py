@@ -13,6 +13,7 @@ import pytest
 from engines import tool
 from masks import BROWSERS_OF_OLD
 from playwright.sync_api import Browser, Page
+from proxies import through
 from website import Site
 
 STATIC = Path(__file__).resolve().parents[2] / "cometware" / "static"
@@ -64,6 +65,16 @@ def test_another_origin_chats_by_every_transport(name: str, open_page: OpenPage)
     with Site() as home, Site(origins=home.url) as other:
         page = open_page(home.page(at=f"{other.url}/comet", options={"transports": [name]}, times=QUICK))
         chat(other, page)
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_a_channel_for_everybody_is_used_without_cookies(name: str, open_page: OpenPage) -> None:
+    with Site() as home, Site(origins="*") as other:
+        options = {"transports": [name]}
+        page = open_page(home.page(at=f"{other.url}/comet", first="document.cookie = 'user=ann'", options=options))
+        client = wait(page, "comet.client")
+        user = next(one for one in other.get("/clients") if one["id"] == client)["user"]
+        assert user is None
 
 
 def test_a_page_of_a_foreign_origin_gets_nothing(open_page: OpenPage) -> None:
@@ -252,6 +263,54 @@ def test_ten_tabs_share_one_connection_and_the_site_does_not_freeze(site: Site, 
         pages[5].evaluate("comet.emit('echo', 'again', function (error, reply) { window.again = reply; })")
         assert wait(pages[5], "window.again") == "again"
         assert pages[1].evaluate("comet.client") == client
+    finally:
+        context.close()
+
+
+def test_tabs_behind_a_proxy_without_websocket_share_by_themselves(chromium: Browser) -> None:
+    with Site(origins="*") as site, through("nginx_default", site.port) as url:
+        context = chromium.new_context()
+        try:
+            pages = [context.new_page() for _ in range(3)]
+            for page in pages:
+                page.goto(site.page().replace(site.url, url))
+                wait(page, "comet.client")
+            assert [page.evaluate("comet.transport") for page in pages] == ["stream", "shared", "shared"]
+            site.get("/publish", n=20)
+            for page in pages:
+                wait(page, "seen.length >= 20")
+                assert page.evaluate("seen") == list(range(20))
+        finally:
+            context.close()
+
+
+@pytest.mark.parametrize("name", ["stream", "poll", "websocket"])
+def test_what_tabs_say_while_the_leading_one_is_closed_is_said_once_and_in_order(
+    name: str, site: Site, chromium: Browser
+) -> None:
+    context = chromium.new_context()
+    try:
+        pages = [context.new_page() for _ in range(4)]
+        for page in pages:
+            page.goto(site.page(options={"transports": [name], "shared": True}))
+            wait(page, "comet.client")
+        assert [page.evaluate("comet.transport") for page in pages] == [name] + ["shared"] * 3
+        client = pages[0].evaluate("comet.client")
+        for index, page in enumerate(pages):
+            page.evaluate(f"""
+                var left = 100, talker = setInterval(function () {{
+                    if (left--) comet.send([{index}, 99 - left]); else clearInterval(talker);
+                }}, 20);""")
+        pages[2].wait_for_timeout(700)
+        pages[0].close()
+        pages[1].wait_for_timeout(500)
+        pages[1].close()
+        everything = site.get("/said", client=client, n=100000, seconds=6)
+        for index in (2, 3):
+            assert [number for tab, number in everything if tab == index] == list(range(100))
+        for index in (0, 1):
+            said = [number for tab, number in everything if tab == index]
+            assert said == list(range(len(said)))
     finally:
         context.close()
 

@@ -249,7 +249,7 @@ def test_ten_thousand_hops_under_a_flood(site: Site, open_page: OpenPage) -> Non
     page.evaluate("""
         var names = ['websocket', 'stream', 'poll'], hops = 0;
         comet.on('transport', function (name, why) {
-            if (why === 'by hand' && ++hops < 10000) setTimeout(function () { comet.use(names[hops % 3]); }, 0);
+            if (why === 'by hand' && ++hops < 10000) setTimeout(function () { comet.use(names[(hops + 1) % 3]); }, 0);
         });
         comet.use('stream');
     """)
