@@ -18,9 +18,7 @@ PUBLIC = [
     "Args", "Channel", "Client", "Cometware", "CometwareError", "Entry", "Handler", "Limits", "LogUnavailable",
     "Position", "Presence", "Refused",
 ]  # fmt: skip
-MODULES = [
-    name for _, name, _ in pkgutil.walk_packages(cometware.__path__, "cometware.") if name != "cometware.__main__"
-]
+MODULES = [name for _, name, _ in pkgutil.walk_packages(cometware.__path__, "cometware.") if name != "cometware.__main__"]
 
 METHODS = {
     "Channel": "publish recent recent_entries position presence join leave close revoke on_open on_message on_close on",

@@ -37,9 +37,7 @@ def proxied(request: pytest.FixtureRequest, origin_port: int) -> Iterator[tuple[
 
 
 @contextlib.contextmanager
-def request_of(
-    port: int, path: str, *, tls: bool = False, body: bytes | None = None
-) -> Iterator[http.client.HTTPResponse]:
+def request_of(port: int, path: str, *, tls: bool = False, body: bytes | None = None) -> Iterator[http.client.HTTPResponse]:
     """Make one request; the answer may still be on its way."""
     connection: http.client.HTTPConnection
     if tls:
