@@ -15,6 +15,7 @@ from tests.live.server import LIMIT_SECONDS, Server
 PARKING = [kind for kind in (OURS, *KINDS) if kind.held is None]
 HOLDING = [kind for kind in KINDS if kind.held]
 STREAMING = [kind for kind in HOLDING if "stream" in kind.transports]
+FULL = pytest.mark.full
 IDLE_CLIENTS = 200
 RUNNERS = 4
 """Greenlets of the worker that handlers run in, however many clients there are: some may have been started since."""
@@ -125,7 +126,7 @@ def test_no_more_polls_are_held_than_there_are_threads_for(kind: Kind, server: S
 
 
 @of(PARKING)
-@pytest.mark.parametrize("transport", [WebSocket, EventStream, LongPoll])
+@pytest.mark.parametrize("transport", [WebSocket, pytest.param(EventStream, marks=FULL), pytest.param(LongPoll, marks=FULL)])
 def test_idle_clients_hold_no_greenlet_and_no_thread(kind: Kind, server: Server, transport: type[Client]) -> None:
     with transport(server) as first:
         first.listen()
