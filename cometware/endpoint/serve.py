@@ -73,13 +73,19 @@ class Endpoint:
         server = detect(environ, start_response)
         if not self._told:
             self._told = True
-            self._tell(server)
+            self._tell(server, environ)
         if isinstance(server, Threaded):
             return self._serve_threaded(server, environ, start_response, cors)
         return self._answer(self._worker_here(0), server, environ, start_response, cors)
 
-    def _tell(self, server: Server) -> None:
-        """Say once which transports this server cannot carry, why, and what to change."""
+    def _tell(self, server: Server, environ: Environ) -> None:
+        """Say once which transports this server cannot carry, why, and what to change; and what several processes miss."""
+        if environ.get("wsgi.multiprocess") and self.channel.url.startswith("memory:"):
+            logger.warning(
+                "several processes serve the channel, but its log %r is in each of them apart: clients of one do not hear "
+                "those of another. Serve it with one worker",
+                self.channel.url,
+            )
         if server.why:
             transports = ", ".join(server.transports)
             logger.warning("server %s: transports %s; %s; %s", shown(server.name), transports, server.why, _FIX)

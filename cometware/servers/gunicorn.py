@@ -41,7 +41,7 @@ def find_gevent_worker(environ: dict[str, Any], start_response: Any) -> Server |
     Its request is behind `start_response`: not to be had where a middleware in front of ours has replaced that.
     """
     sock = environ.get("gunicorn.socket")
-    if sock is None or not type(sock).__module__.startswith("gevent."):
-        return None
+    if sock is None or not type(sock).__module__.startswith("gevent.") or environ.get("HTTP_VERSION") == "2":
+        return None  # one connection of HTTP/2 carries many requests: it is nobody's alone
     request = getattr(getattr(start_response, "__self__", None), "req", None)
     return GeventWorker(sock, request) if hasattr(request, "must_close") else None
