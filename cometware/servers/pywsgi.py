@@ -99,6 +99,7 @@ class Handler(Parking, WebSocketHandler):  # type: ignore[misc]
         early = self.rfile.read1(65536) or b""
         sock = RawSocket(fileno=self.socket.detach())
         self.rfile.close()
+        self.wsgi_input = Input(self.rfile, 0)  # of a request's body, nothing is left to be discarded
         self.taken = True
         return Taken(sock, early, _Resumption(type(self), self.server, self.client_address))
 

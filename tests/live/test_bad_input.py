@@ -100,6 +100,19 @@ def test_text_that_is_not_in_its_charset_is_400(port: int) -> None:
         assert (answer.status, answer.error) == (400, "charset")
 
 
+@pytest.mark.parametrize("charset", ["punycode", "idna", "undefined", "utf-7", "unicode_escape", "rot13", ""])
+def test_a_charset_that_is_not_among_ours_is_400_and_ours_are_named(port: int, charset: str) -> None:
+    answer = post(port, b"abc", f'text/plain; charset="{charset}"')
+    assert (answer.status, answer.error) == (400, "charset")
+    assert answer.json["error"]["message"].endswith("expected one of utf-8, us-ascii, iso-8859-1, windows-1252, utf-16")
+
+
+def test_a_form_of_too_many_fields_is_400(port: int) -> None:
+    body = b"&".join(b"a%d=1" % number for number in range(11))
+    answer = post(port, body, "application/x-www-form-urlencoded", "/comet?v=1")
+    assert (answer.status, answer.error) == (400, "form")
+
+
 def test_a_form_without_its_field_is_400(port: int) -> None:
     answer = post(port, b"x=1", "application/x-www-form-urlencoded", "/comet?v=1")
     assert (answer.status, answer.error) == (400, "form")
