@@ -70,3 +70,16 @@ def open_page(chromium: Browser) -> Iterator[OpenPage]:
     for context in contexts:
         context.close()
     assert not errors
+
+
+SAMPLE = {"websocket", "jsonp"}
+"""The best and the least transport: what runs by each of them runs by these in `make test`, by all in `make test-all`."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep the sample short: each transport alone, all else by the best and the least."""
+    for item in items:
+        parameters = getattr(getattr(item, "callspec", None), "params", {})
+        transport = parameters.get("transport")
+        if transport is not None and transport not in SAMPLE and "alone" not in item.name and "old_browser" not in item.name:
+            item.add_marker(pytest.mark.full)
