@@ -72,14 +72,13 @@ def open_page(chromium: Browser) -> Iterator[OpenPage]:
     assert not errors
 
 
-SAMPLE = {"websocket", "jsonp"}
-"""The best and the least transport: what runs by each of them runs by these in `make test`, by all in `make test-all`."""
+BETWEEN = {"stream", "xhr", "eventsource", "poll", "short"}
+"""What runs by every transport runs by the best and the least in `make test`; by those between them in `make test-all`."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Keep the sample short: each transport alone, all else by the best and the least."""
     for item in items:
         parameters = getattr(getattr(item, "callspec", None), "params", {})
-        transport = parameters.get("transport")
-        if transport is not None and transport not in SAMPLE and "alone" not in item.name and "old_browser" not in item.name:
+        if "alone" not in item.name and "old_browser" not in item.name and BETWEEN.intersection(parameters.values()):
             item.add_marker(pytest.mark.full)
