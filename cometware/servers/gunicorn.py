@@ -19,7 +19,7 @@ class GeventWorker(Parking):
 
     def take(self, environ: dict[str, Any]) -> Taken:
         """Detach the socket, with what gunicorn's parser has read already, and tell it to read no more."""
-        early = environ["wsgi.input"].reader.unreader.take_buffered()
+        early = self._request.unreader.take_buffered()
         sock = RawSocket(fileno=self.socket.detach())
         sock.setblocking(False)
         self._request.must_close = True

@@ -26,6 +26,9 @@ class StockPywsgi(Parking):
         early = self._rfile.read1(65536) or b""
         sock = RawSocket(fileno=self.socket.detach())
         self._rfile.close()
+        stream = environ["wsgi.input"]
+        if stream is not self._rfile:  # of a request's body, nothing is left to be discarded
+            stream.content_length, stream.chunked_input = 0, False
         websocket = environ.get("wsgi.websocket")
         if websocket is not None:
             websocket.closed = True

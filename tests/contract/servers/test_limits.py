@@ -10,6 +10,7 @@ import pytest
 from tests.contract.servers.kinds import KINDS, OURS, Kind
 from tests.contract.servers.observed import BEGIN, DOCUMENT, END, HEAD, row, told
 from tests.live.clients import Client, EventStream, LongPoll, Refusal, Stream, WebSocket, await_readable, new_key
+from tests.live.raw import Line, request
 from tests.live.server import LIMIT_SECONDS, Server
 
 PARKING = [kind for kind in (OURS, *KINDS) if kind.held is None]
@@ -143,3 +144,14 @@ def test_idle_clients_hold_no_greenlet_and_no_thread(kind: Kind, server: Server,
         assert server.get("/held")["threads"] <= before["threads"]
         server.publish("they are all here")
         assert [client.data(1) for client in clients] == [["they are all here"]] * IDLE_CLIENTS
+
+
+@of(PARKING)
+@pytest.mark.parametrize("body", [{"content_length": "5"}, {"transfer_encoding": "chunked"}], ids=["length", "chunks"])
+def test_the_body_of_a_request_whose_socket_is_parked_is_passed_over(kind: Kind, server: Server, body: dict[str, str]) -> None:
+    with Line(server.port) as line:
+        line.send(request(target="/comet?transport=stream", **body) + b"5\r\nhello\r\n0\r\n\r\n")
+        assert line.head().status == 200
+        assert line.chunk().startswith(b'{"open":')
+    assert server.request("GET", "/comet?wait=0")[0] == 200
+    assert server.unexpected_errors == []
