@@ -76,9 +76,14 @@ BETWEEN = {"stream", "xhr", "eventsource", "poll", "short"}
 """What runs by every transport runs by the best and the least in `make test`; by those between them in `make test-all`."""
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Keep the sample short: each transport alone, all else by the best and the least."""
     for item in items:
         parameters = getattr(getattr(item, "callspec", None), "params", {})
-        if "alone" not in item.name and "old_browser" not in item.name and BETWEEN.intersection(parameters.values()):
+        if (
+            "alone" not in item.name
+            and "old_browser" not in item.name
+            and any(isinstance(value, str) and value in BETWEEN for value in parameters.values())
+        ):
             item.add_marker(pytest.mark.full)
