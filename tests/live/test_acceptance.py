@@ -19,7 +19,9 @@ from tests.live.test_shell import line_of, running
 @pytest.fixture
 def url(tmp_path: Path) -> Iterator[str]:
     """The channel of the example, served by the recipe of `make run` at another port, with a scratch database."""
-    make = subprocess.run(["make", "-n", "run"], cwd=ROOT, capture_output=True, text=True, check=True)
+    alone = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))}
+    command = ["make", "--no-print-directory", "-n", "run"]
+    make = subprocess.run(command, cwd=ROOT, env=alone, capture_output=True, text=True, check=True)
     recipe = make.stdout.splitlines()[-1]
     assert recipe.endswith(" --bind 127.0.0.1:8000")
     with subprocess.Popen(
