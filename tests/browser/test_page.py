@@ -54,6 +54,7 @@ def test_a_proxy_that_drops_the_upgrade_is_told_what_to_change(site: Site, page:
         assert "proxy_set_header Upgrade $http_upgrade;" in page.locator("tr.advice").inner_text()
 
 
+@pytest.mark.full
 def test_a_proxy_that_buffers_is_told_what_to_change(site: Site, page: Page) -> None:
     with through("nginx_buffers", site.port) as url:
         page.goto(f"{url}/comet")
