@@ -33,7 +33,8 @@ def poll(exchange: Exchange) -> Iterable[bytes]:
     if asked.wait_seconds is not None:
         wait = min(wait, asked.wait_seconds)
     is_open = admission.close is None and admission.record.state is State.OPEN
-    has_news = bool(entries) or is_first or not admission.recovered
+    was_parked = exchange.server.raw_head is not None and not asked.tell_accepted  # and answers at once when it is again
+    has_news = (bool(entries) and not was_parked) or is_first or not admission.recovered
     if is_open and not has_news and wait > 0 and exchange.server.can_park:
         return _hold(exchange, admission, wait)
     response = _answer(exchange, admission, entries, position, is_first=is_first)
