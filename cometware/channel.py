@@ -17,7 +17,7 @@ from cometware.core.events import REVOKED, Close, close_code
 from cometware.limits import Limits
 from cometware.logs.base import Log, real_lock
 from cometware.logs.memory import MemoryLog
-from cometware.roster.base import Presence, Record, Roster, State
+from cometware.roster.base import Presence, Record, Roster
 from cometware.roster.memory import MemoryRoster
 
 Handler = TypeVar("Handler", bound=Callable[..., Any])
@@ -32,6 +32,8 @@ class Hooks(Protocol):
     def call(self, run: Callable[..., Any], event: str, client: Client, *arguments: Any) -> Any: ...
 
     def remember(self, record: Record, environ: Environ) -> None: ...
+
+    def request_of(self, environ: Environ) -> dict[str, str]: ...
 
 
 class Channel:
@@ -112,7 +114,7 @@ class Channel:
     def presence(self, to: str = "*") -> list[Presence]:
         """Return who is here and hears an audience, in the order of arrival."""
         (audience,) = audiences(to)
-        return [_presence(record) for record in self.roster if record.state is State.OPEN and record.hears(audience)]
+        return self.roster.presence(audience)
 
     def join(self, client_id: str, room: str) -> bool:
         """Let a client hear a room from now on. Is it here?"""
@@ -188,7 +190,7 @@ class Channel:
             result = handler(client, *arguments)
         changed = client.changed_data()
         if changed is not None:
-            client._record.data = changed
+            self.roster.keep(client._record, changed)
         return result
 
     def hooks_for(self, event: str) -> Hooks | None:
@@ -199,6 +201,10 @@ class Channel:
         """Keep of a client's request what hooks will need; nothing, if there are none."""
         if self.hooks is not None:
             self.hooks.remember(record, environ)
+
+    def request_of(self, environ: Environ) -> dict[str, str]:
+        """Return what another worker would need to remember of this request; nothing, if there are no hooks."""
+        return {} if self.hooks is None or not self.roster.is_shared else self.hooks.request_of(environ)
 
     # The store, opened at first use in each process
 
@@ -234,8 +240,3 @@ def _after_fork() -> None:
 
 
 os.register_at_fork(after_in_child=_after_fork)
-
-
-def _presence(record: Record) -> Presence:
-    data = json.loads(record.data)
-    return Presence(record.id, record.user, record.transport, record.dialect, record.since, data)

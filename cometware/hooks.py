@@ -124,6 +124,10 @@ class AppHooks:
             site = self._sites[entries] = _Site(entries)
         record.site = site
 
+    def request_of(self, environ: Environ) -> dict[str, str]:
+        """Return all that `remember` needs of an environ."""
+        return {name: environ[name] for name in ("HTTP_COOKIE", *_SITE) if name in environ}
+
     def call(self, run: Callable[..., Any], event: str, client: Client, *arguments: Any) -> Data:
         """Have the application answer, do what it says, and return its reply.
 

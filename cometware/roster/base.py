@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from cometware.core.entry import EVERYBODY
 from cometware.core.events import Close
@@ -107,47 +108,133 @@ class Presence:
     data: dict[str, Any]
 
 
+class Arrival(NamedTuple):
+    """A client at the door. `request` is what hooks keep of its request; `comes` is false for who only says something."""
+
+    id: str
+    key: str | None
+    user: str | None
+    transport: str
+    dialect: str
+    now: float
+    request: dict[str, str] = {}
+
+    @property
+    def comes(self) -> bool:
+        return self.transport != "post"
+
+
+class Opening(NamedTuple):
+    """What the roster has for a client at the door. `is_first`: the caller opened it, so it must run `on_open` and settle it.
+
+    `was_other`: its key was another user's until now.
+    """
+
+    record: Record
+    is_first: bool
+    was_other: bool = False
+
+
+class Turn(Enum):
+    """May a worker handle a message now? `REPEAT`: it is done; `BUSY`: another worker is at it; `EARLY`: others come first."""
+
+    GO = "go"
+    REPEAT = "repeat"
+    BUSY = "busy"
+    EARLY = "early"
+
+
 class RosterFull(Exception):
     """There are as many clients as `Limits.max_clients` allows."""
 
 
 class Roster(Protocol):
-    """Every method may be called from any native thread and returns at once."""
+    """Every method may be called from any native thread, or greenlet.
 
-    def open(self, id: str, key: str | None, user: str | None, now: float) -> tuple[Record, bool]:
-        """Return the client's record, and whether the caller made it and so must run `on_open` and settle it.
+    `is_shared`: several workers have it together. Then those methods that say so wait for its store, and raise
+    `LogUnavailable` if it is away; a memory never waits. Which of a client's messages are accepted is kept in its record by
+    whoever runs its handlers; a shared roster is asked `turn` before each, and told `accept` behind it.
+    """
+
+    is_shared: bool
+
+    def open(self, arrival: Arrival) -> Opening:
+        """Find a client, or open it. Waits.
+
+        A record that is `OPENING` and has nothing in `settled` is being opened by another worker: ask again soon.
 
         Raises:
             RosterFull: There is no room for another client.
         """
         ...
 
-    def get(self, id: str) -> Record | None: ...
+    def settle(self, record: Record) -> None:
+        """Its `on_open` wants this client. Waits."""
+        ...
+
+    def get(self, id: str) -> Record | None:
+        """Return the record of a client that is known in this process."""
+        ...
 
     def forget(self, record: Record) -> None:
         """Let go of a record; the next request with this client's key opens it anew."""
         ...
 
-    def is_other_user(self, id: str, key: str) -> bool:
-        """Is this key known as another user's client?"""
+    def is_idle(self, record: Record) -> bool:
+        """May a client without a connection here be ended, its grace being over? Waits."""
         ...
 
-    def of_user(self, user: str) -> list[Record]: ...
+    def may_close(self, record: Record) -> bool:
+        """A client has ended: is it upon the caller to run `on_close`? Once for each client. Waits."""
+        ...
+
+    def closed(self, record: Record) -> None:
+        """`on_close` has run."""
+        ...
+
+    def of_user(self, user: str) -> list[Record]:
+        """Return the records of a user's clients that are known in this process."""
+        ...
 
     def join(self, id: str, audience: str) -> bool:
-        """Let a client hear a room. Is it here?"""
+        """Let a client hear a room. Is it here? Waits."""
         ...
 
     def leave(self, id: str, audience: str) -> bool: ...
 
+    def moved(self, record: Record, kind: str, audience: str) -> None:
+        """The log says that a client has joined or left a room: known to who did it, news to the other workers."""
+        ...
+
     def close(self, id: str, close: Close) -> bool:
-        """Note that a client is to end, before its control is in the log. Is it here?"""
+        """Note that a client is to end, before its control is in the log. Is it here? Waits."""
         ...
 
     def revoke(self, user: str, close: Close) -> None:
-        """Note the same of all clients of a user."""
+        """Note the same of all clients of a user. Waits."""
+        ...
+
+    def keep(self, record: Record, data: str) -> None:
+        """Keep what a handler changed in a client's data. Waits."""
+        ...
+
+    def turn(self, record: Record, number: int) -> Turn:
+        """May this message be handled here and now? Waits."""
+        ...
+
+    def accept(self, record: Record, number: int) -> None:
+        """A message is handled. Waits."""
+        ...
+
+    def presence(self, audience: str) -> list[Presence]:
+        """Return who is here and hears an audience, in the order of arrival. Waits."""
         ...
 
     def __iter__(self) -> Iterator[Record]: ...
 
     def __len__(self) -> int: ...
+
+
+def present(record: Record) -> Presence:
+    """Tell of a client that is here."""
+    return Presence(record.id, record.user, record.transport, record.dialect, record.since, json.loads(record.data))

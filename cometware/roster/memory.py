@@ -7,11 +7,13 @@ from collections.abc import Iterator
 from cometware.core.events import Close
 from cometware.limits import Limits
 from cometware.logs.base import real_lock
-from cometware.roster.base import NO_ROOMS, Record, RosterFull
+from cometware.roster.base import NO_ROOMS, Arrival, Opening, Presence, Record, RosterFull, State, Turn, present
 
 
 class MemoryRoster:
     """Records in a dict, with a second one from each key to its newest client."""
+
+    is_shared = False
 
     def __init__(self, limits: Limits) -> None:
         self._max_clients = limits.max_clients
@@ -20,19 +22,30 @@ class MemoryRoster:
         self._by_user: dict[str, set[Record]] = {}
         self._lock = real_lock()
 
-    def open(self, id: str, key: str | None, user: str | None, now: float) -> tuple[Record, bool]:
+    def open(self, arrival: Arrival) -> Opening:
+        id, key, user = arrival.id, arrival.key, arrival.user
         with self._lock:
+            was_other = key is not None and self._by_key.get(key, id) != id
             record = self._records.get(id)
-            if record is not None:
-                return record, False
-            if len(self._records) >= self._max_clients:
-                raise RosterFull
-            record = self._records[id] = Record(id, key, user, now)
-            if key is not None:
-                self._by_key[key] = id
-            if user is not None:
-                self._by_user.setdefault(user, set()).add(record)
-            return record, True
+            is_first = record is None
+            if record is None:
+                record = Record(id, key, user, arrival.now)
+                self._add(record)
+            if arrival.comes or not record.transport:
+                record.transport, record.dialect = arrival.transport, arrival.dialect
+            return Opening(record, is_first, was_other)
+
+    def _add(self, record: Record) -> None:
+        if len(self._records) >= self._max_clients:
+            raise RosterFull
+        self._records[record.id] = record
+        if record.key is not None:
+            self._by_key[record.key] = record.id
+        if record.user is not None:
+            self._by_user.setdefault(record.user, set()).add(record)
+
+    def settle(self, record: Record) -> None:
+        pass
 
     def get(self, id: str) -> Record | None:
         return self._records.get(id)
@@ -50,8 +63,14 @@ class MemoryRoster:
                 if not others:
                     del self._by_user[record.user]
 
-    def is_other_user(self, id: str, key: str) -> bool:
-        return self._by_key.get(key, id) != id
+    def is_idle(self, record: Record) -> bool:
+        return True
+
+    def may_close(self, record: Record) -> bool:
+        return True
+
+    def closed(self, record: Record) -> None:
+        pass
 
     def of_user(self, user: str) -> list[Record]:
         with self._lock:
@@ -73,6 +92,9 @@ class MemoryRoster:
             record.rooms = record.rooms - {audience} or NO_ROOMS
             return True
 
+    def moved(self, record: Record, kind: str, audience: str) -> None:
+        pass
+
     def close(self, id: str, close: Close) -> bool:
         record = self._records.get(id)
         if record is None:
@@ -83,6 +105,18 @@ class MemoryRoster:
     def revoke(self, user: str, close: Close) -> None:
         for record in self.of_user(user):
             record.close = record.close or close
+
+    def keep(self, record: Record, data: str) -> None:
+        record.data = data
+
+    def turn(self, record: Record, number: int) -> Turn:
+        return Turn.GO
+
+    def accept(self, record: Record, number: int) -> None:
+        record.accepted = number
+
+    def presence(self, audience: str) -> list[Presence]:
+        return [present(record) for record in self if record.state is State.OPEN and record.hears(audience)]
 
     def __iter__(self) -> Iterator[Record]:
         with self._lock:

@@ -6,6 +6,7 @@ costs no new greenlet; a runner that has more clients to serve lets another one 
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
@@ -17,13 +18,15 @@ from cometware.client import Client
 from cometware.core import data as _data
 from cometware.core.entry import Message
 from cometware.core.events import Event, Received
-from cometware.errors import BadFrame, Refused
-from cometware.roster.base import Record, State
+from cometware.errors import BadFrame, LogUnavailable, Refused
+from cometware.roster.base import Record, State, Turn
 from cometware.transports.report import report
 
 if TYPE_CHECKING:
     from cometware.transports.worker import Worker
 
+_ELSEWHERE_SECONDS = 0.05
+"""How often to look whether another worker is done with a client's message."""
 _TURN = 32
 """Messages of one client that are handled before the next client's turn."""
 _MAX_REFUSAL_BYTES = 64 * 1024
@@ -96,6 +99,10 @@ class Inboxes:
         if event.number is None:
             return
         record.queued = event.number
+        self._release(record)
+
+    def _release(self, record: Record) -> None:
+        """Go on with the message that waited for the last one."""
         following = record.early.pop(record.queued + 1, None) if record.early else None
         if following is not None:
             (event, source), *others = following
@@ -112,10 +119,27 @@ class Inboxes:
         if early is None:
             early = record.early = {}
             gevent.spawn_later(limits.order_seconds, self._give_up, record, early)
+            if self._worker.roster.is_shared:
+                gevent.spawn(self._look_elsewhere, record, early)
         if sum(map(len, early.values())) >= limits.max_waiting_messages:
             source.refused(BadFrame("number", "too many messages wait for one that is missing", accepted=record.queued))
             return
         early.setdefault(number, []).append((event, source))
+
+    def _look_elsewhere(self, record: Record, early: dict[int, list[tuple[Received, Source]]]) -> None:
+        """The messages before these may be with another worker: go on when it has handled them."""
+        while record.early is early:
+            gevent.sleep(_ELSEWHERE_SECONDS)
+            try:
+                self._worker.roster.turn(record, min(early, default=0))
+            except LogUnavailable:
+                continue
+            if record.early is early and record.inbox is None and record.accepted > record.queued:
+                record.queued = record.accepted
+                for number in [number for number in early if number <= record.accepted]:
+                    for _, source in early.pop(number):
+                        source.handled(number)
+                self._release(record)
 
     def _give_up(self, record: Record, early: dict[int, list[tuple[Received, Source]]]) -> None:
         if record.early is not early:
@@ -193,18 +217,48 @@ class Inboxes:
     def _do(self, record: Record, job: _Job) -> None:
         received, source = job.received, job.source
         if received is not None and source is not None:
-            limits = self._worker.limits
-            if limits.accept_before_handler and received.number is not None:
-                record.accepted = received.number
-            self._handle(record, received, source)
-            if received.number is not None:
-                record.accepted = received.number
-            source.handled(received.number)
+            self._take(record, received, source)
         elif source is not None:
             source.handled(record.accepted)
-        else:
+        elif self._worker.roster.may_close(record):
             client = Client(self._worker.channel, record, record.transport, record.dialect)
             self.run(lambda: self._worker.call("close", client, job.reason), "on_close")
+            self._worker.roster.closed(record)
+
+    def _take(self, record: Record, received: Received, source: Source) -> None:
+        """Handle a message, if that is upon this worker."""
+        number, roster = received.number, self._worker.roster
+        if number is None:
+            self._handle(record, received, source)
+            source.handled(None)
+            return
+        turn = self._turn(record, number)
+        if turn is Turn.GO:
+            if self._worker.limits.accept_before_handler:
+                roster.accept(record, number)
+            self._handle(record, received, source)
+            if record.accepted < number:
+                roster.accept(record, number)
+        if turn in (Turn.GO, Turn.REPEAT):
+            source.handled(number)
+            return
+        record.queued = record.accepted
+        message = f"got number {number}, expected {record.accepted + 1}; renumber from accepted + 1"
+        source.refused(BadFrame("number", message, accepted=record.accepted))
+
+    def _turn(self, record: Record, number: int) -> Turn:
+        """Wait until no other worker is at this client's messages; `EARLY` if that takes too long, or nobody knows."""
+        deadline = time.monotonic() + self._worker.limits.answer_seconds
+        while True:
+            try:
+                turn = self._worker.roster.turn(record, number)
+            except LogUnavailable:
+                return Turn.EARLY
+            if turn is not Turn.BUSY:
+                return turn
+            if time.monotonic() > deadline:
+                return Turn.EARLY
+            gevent.sleep(_ELSEWHERE_SECONDS)
 
     def _handle(self, record: Record, received: Received, source: Source) -> None:
         channel = self._worker.channel

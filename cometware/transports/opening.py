@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from copy import copy
 from typing import Any, NamedTuple
 
+import gevent
 from gevent.event import Event
 
 from cometware.client import Client, Environ
@@ -17,10 +18,13 @@ from cometware.core.entry import Position
 from cometware.core.events import Close
 from cometware.core.negotiation import Asked
 from cometware.dialects.base import Greeting, Shape
-from cometware.errors import Gap, Refused
-from cometware.roster.base import Record, RosterFull, State
+from cometware.errors import Gap, LogUnavailable, Refused
+from cometware.roster.base import Arrival, Opening, Record, RosterFull, State
 from cometware.transports.report import report
 from cometware.transports.worker import Worker
+
+_ELSEWHERE_SECONDS = 0.05
+"""How often to look whether another worker has opened a client."""
 
 
 class Admission(NamedTuple):
@@ -51,20 +55,14 @@ def admit(worker: Worker, asked: Asked, user: str | None, environ: Environ, tran
         id, key = secrets.token_hex(12), None
     else:
         id, key = keys.client_id(asked.key, user), keys.key_id(asked.key)
-    other_user = key is not None and worker.roster.is_other_user(id, key)
+    arrival = Arrival(id, key, user, transport, dialect, time.time(), worker.channel.request_of(environ))
     begin = worker.log.head
-    try:
-        record, opened = worker.roster.open(id, key, user, time.time())
-    except RosterFull:
-        raise Refused(503, f"this worker keeps {worker.limits.max_clients} clients; see Limits.max_clients") from None
+    record, opened, other_user = _find(worker, arrival)
     worker.channel.remember(record, environ)
     if opened:
-        record.transport, record.dialect = transport, dialect
         _open(worker, record, Client(worker.channel, record, transport, dialect, environ))
     elif record.state is State.OPENING:
         _await_opening(worker, record)
-    if transport != "post" or not record.transport:
-        record.transport, record.dialect = transport, dialect
     if record.state is State.OPEN and record.close is not None:
         worker.close_client(record, record.close)  # before its control has come through the log
     if record.state is State.ENDED:
@@ -72,6 +70,28 @@ def admit(worker: Worker, asked: Asked, user: str | None, environ: Environ, tran
         worker.roster.forget(record)  # it is told once; whether it may come back is for `user` and `on_open` to decide
         return Admission(record, begin, opened, close=close)
     return _resume(worker, asked, record, begin, opened, other_user)
+
+
+def _find(worker: Worker, arrival: Arrival) -> Opening:
+    """Find a client, or open it; if another worker is about to, wait for what comes of that."""
+    deadline = time.monotonic() + worker.limits.open_seconds
+    while True:
+        try:
+            opening = worker.roster.open(arrival)
+        except RosterFull:
+            raise Refused(503, f"this worker keeps {worker.limits.max_clients} clients; see Limits.max_clients") from None
+        except LogUnavailable as error:
+            raise Refused(503, str(error)) from None
+        record = opening.record
+        if opening.is_first or record.state is not State.OPENING or record.settled is not None:
+            return opening
+        if time.monotonic() > deadline:
+            raise _too_slow(worker)
+        gevent.sleep(_ELSEWHERE_SECONDS)
+
+
+def _too_slow(worker: Worker) -> Refused:
+    return Refused(503, f"on_open took longer than Limits.open_seconds={worker.limits.open_seconds:g}")
 
 
 @contextmanager
@@ -104,6 +124,7 @@ def _open(worker: Worker, record: Record, client: Client) -> None:
     settled = record.settled = Event()
     try:
         run_on_open(worker, client)
+        _settle(worker, record)
     except Refused as refused:
         record.settled = refused
         raise
@@ -122,6 +143,13 @@ def _open(worker: Worker, record: Record, client: Client) -> None:
         settled.set()
 
 
+def _settle(worker: Worker, record: Record) -> None:
+    try:
+        worker.roster.settle(record)
+    except LogUnavailable as error:
+        raise Refused(503, str(error)) from None
+
+
 def _await_opening(worker: Worker, record: Record) -> None:
     if isinstance(record.settled, Event):
         record.settled.wait(worker.limits.open_seconds)
@@ -129,7 +157,7 @@ def _await_opening(worker: Worker, record: Record) -> None:
         refused = record.settled
         if isinstance(refused, Refused):
             raise copy(refused)
-        raise Refused(503, f"on_open took longer than Limits.open_seconds={worker.limits.open_seconds:g}")
+        raise _too_slow(worker)
 
 
 def _resume(worker: Worker, asked: Asked, record: Record, begin: Position, opened: bool, other_user: bool) -> Admission:

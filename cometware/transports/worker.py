@@ -22,7 +22,7 @@ from cometware.core.entry import Entry, Position
 from cometware.core.events import DRAIN, REPLACED, REVOKED, Close
 from cometware.core.wheel import Wheel, ticks
 from cometware.dialects.base import Shape
-from cometware.errors import BadFrame
+from cometware.errors import BadFrame, LogUnavailable
 from cometware.roster.base import Record, State
 from cometware.transports.connection import Connection
 from cometware.transports.dispatcher import Dispatcher
@@ -205,6 +205,7 @@ class Worker:
     def _expire(self) -> None:
         """Look after those whose grace may be over; who has come back, or left again since, is passed over."""
         away, tick = self._away, self.wheel.tick
+        over = []
         while away and away[0][0] <= tick:
             _, record = away.popleft()
             record.is_queued = False
@@ -213,8 +214,23 @@ class Worker:
             if record.away_tick > tick:
                 record.is_queued = True
                 away.append((record.away_tick, record))
-                continue
+            else:
+                over.append(record)
+        if over and self.roster.is_shared:
+            gevent.spawn(self._end_idle, over)
+        else:
+            self._end_idle(over)
+
+    def _end_idle(self, records: Sequence[Record]) -> None:
+        """End those who did not come back, here or elsewhere."""
+        for record in records:
             if record.state is State.OPEN:
+                try:
+                    if not self.roster.is_idle(record):
+                        continue
+                except LogUnavailable:
+                    self.is_away(record)
+                    continue
                 self.ended(record, "timeout")
             self.roster.forget(record)
 
@@ -307,6 +323,7 @@ class Worker:
             records = [record] if record is not None else []
         for record in records:
             if message.kind in ("join", "leave"):
+                self.roster.moved(record, message.kind, details["room"])
                 self.dispatcher.move(record, message.kind, details["room"])
             else:
                 self.close_client(record, Close(details["code"], details["reason"]))

@@ -1,0 +1,197 @@
+"""What all workers share of one client, and how it changes. Pure: each change is a function of the facts as they stand.
+
+Rule: a store only swaps old facts for new ones if the old ones still stand (`SharedRoster`), so that whatever two workers do
+at once, one of them did it first.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Collection
+from dataclasses import asdict, dataclass, field, replace
+from typing import TypeAlias
+
+from cometware.core.events import Close
+
+OPENING, OPEN, ENDED = "opening", "open", "ended"
+
+
+@dataclass(frozen=True)
+class Facts:
+    """One client. `birth` tells it from a later one with the same id.
+
+    `home` is the worker that looks after its grace: the one to which it came last, at the time `arrived` by that worker's
+    clock. `taken` is the number of the message that `taker` handles, or handled last; `ender` the worker that runs its
+    `on_close` just now. `request` is what hooks need of its requests.
+    """
+
+    id: str
+    birth: str
+    key: str | None
+    user: str | None
+    since: float
+    home: str
+    state: str = OPENING
+    arrived: float = 0
+    transport: str = ""
+    dialect: str = ""
+    rooms: tuple[str, ...] = ()
+    data: str = "{}"
+    accepted: int = 0
+    taken: int = 0
+    taker: str = ""
+    close: Close | None = None
+    ender: str = ""
+    request: dict[str, str] = field(default_factory=dict)
+
+    def written(self) -> str:
+        """Write the facts as text; equal facts are equal text."""
+        return json.dumps(asdict(self), ensure_ascii=True, separators=(",", ":"))
+
+    @classmethod
+    def read(cls, text: str) -> Facts:
+        """Read what was written."""
+        fields = json.loads(text)
+        fields["rooms"] = tuple(fields["rooms"])
+        fields["close"] = None if fields["close"] is None else Close(*fields["close"])
+        return cls(**fields)
+
+
+Change: TypeAlias = Callable[["Facts | None"], "Facts | None"]
+"""From the facts that stand (None: there are none) to those that shall: the very same object if nothing is to change."""
+
+
+def arrive(new: Facts) -> Change:
+    """A client has come to the worker `new.home`: it is opened, or found and at home there from now on.
+
+    Found while it is being opened by another worker, it stays that one's. One that has ended and has not been told why is
+    found as it is; any other end makes room for a new client.
+    """
+
+    def change(facts: Facts | None) -> Facts:
+        if facts is None or (facts.state == ENDED and facts.close is None):
+            return new
+        if facts.state != OPEN:
+            return facts
+        return replace(
+            facts,
+            home=new.home,
+            arrived=new.arrived,
+            transport=new.transport,
+            dialect=new.dialect,
+            request=new.request or facts.request,
+        )
+
+    return change
+
+
+def visit(new: Facts) -> Change:
+    """A client says something here, and does not come to stay: it is opened, or found as it is."""
+    return lambda facts: new if facts is None or (facts.state == ENDED and facts.close is None) else facts
+
+
+def of(birth: str, then: Callable[[Facts], Facts | None]) -> Change:
+    """Change this very client, not a later one with its id."""
+    return lambda facts: facts if facts is None or facts.birth != birth else then(facts)
+
+
+def settle(facts: Facts) -> Facts:
+    """Its `on_open` wants it."""
+    return replace(facts, state=OPEN) if facts.state == OPENING else facts
+
+
+def join(room: str) -> Change:
+    def change(facts: Facts | None) -> Facts | None:
+        if facts is None or facts.state == ENDED or room in facts.rooms:
+            return facts
+        return replace(facts, rooms=(*facts.rooms, room))
+
+    return change
+
+
+def leave(room: str) -> Change:
+    def change(facts: Facts | None) -> Facts | None:
+        if facts is None or room not in facts.rooms:
+            return facts
+        return replace(facts, rooms=tuple(other for other in facts.rooms if other != room))
+
+    return change
+
+
+def close(why: Close) -> Change:
+    """It is to end; the first reason counts."""
+
+    def change(facts: Facts | None) -> Facts | None:
+        if facts is None or facts.state == ENDED or facts.close is not None:
+            return facts
+        return replace(facts, close=why)
+
+    return change
+
+
+def take(number: int, worker: str, *, alone: bool) -> Callable[[Facts], Facts]:
+    """A worker wants to handle a message: the next one. With `alone`, whoever has taken it before is dead."""
+
+    def change(facts: Facts) -> Facts:
+        free = facts.taken == facts.accepted or alone or facts.taker == worker
+        if facts.state == OPEN and number == facts.accepted + 1 and free:
+            return replace(facts, taken=number, taker=worker)
+        return facts
+
+    return change
+
+
+def accept(number: int, worker: str) -> Callable[[Facts], Facts]:
+    """A worker has handled what it took."""
+
+    def change(facts: Facts) -> Facts:
+        if facts.taken == number and facts.taker == worker and facts.accepted < number:
+            return replace(facts, accepted=number)
+        return facts
+
+    return change
+
+
+def end(worker: str) -> Callable[[Facts], Facts]:
+    """A worker decides that it is over, if nobody has before: it will run `on_close`."""
+    return lambda facts: replace(facts, state=ENDED, ender=worker) if facts.state == OPEN else facts
+
+
+def expire(known: Facts | None, worker: str) -> Callable[[Facts], Facts]:
+    """The same for one that was not seen for its grace: if its home is here, and nobody has touched it since."""
+
+    def change(facts: Facts) -> Facts:
+        if facts.home == worker and facts.state == OPEN and facts == known:
+            return replace(facts, state=ENDED, ender=worker)
+        return facts
+
+    return change
+
+
+def adopt(dead: Collection[str], worker: str) -> Callable[[Facts], Facts | None]:
+    """Its home has died, or who ran its `on_close`: a worker steps in. One that was being opened never was here."""
+
+    def change(facts: Facts) -> Facts | None:
+        if facts.state == OPENING and facts.home in dead:
+            return None
+        home = worker if facts.home in dead else facts.home
+        ender = worker if facts.ender in dead else facts.ender
+        return facts if (home, ender) == (facts.home, facts.ender) else replace(facts, home=home, ender=ender)
+
+    return change
+
+
+def finish(worker: str, *, keep: bool) -> Callable[[Facts], Facts | None]:
+    """`on_close` has run. `keep`: its next request is to be told why it ended."""
+
+    def change(facts: Facts) -> Facts | None:
+        if facts.state != ENDED or facts.ender != worker:
+            return facts
+        return replace(facts, ender="") if keep and facts.close is not None else None
+
+    return change
+
+
+def drop(facts: Facts) -> Facts | None:
+    """It was refused, or is told why it ended: nothing more is known of it, once its `on_close` is over."""
+    return None if facts.state == OPENING or (facts.state == ENDED and not facts.ender) else facts
