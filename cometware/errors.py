@@ -34,7 +34,23 @@ class Refused(CometwareError):
 
 
 class LogUnavailable(CometwareError):
-    """The channel's log cannot be reached; the message may or may not be in it."""
+    """The channel's log cannot be reached; the message may or may not be in it.
+
+    `url` is that of the store, without its password; `trouble` what was last seen of it. To publish again with the same
+    `once=` is harmless.
+    """
+
+    def __init__(self, url: str, trouble: str) -> None:
+        super().__init__(url, trouble)
+        self.url = url
+        self.trouble = trouble
+
+    def __str__(self) -> str:
+        return (
+            f"{self.url} is not available: {self.trouble}. What was asked of it may or may not be done; a message can be "
+            "published again with the same once=. See that the store runs and can be reached from here; "
+            "Limits(store_seconds=…) is how long it is waited for"
+        )
 
 
 class Gap(CometwareError):

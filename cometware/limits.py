@@ -55,6 +55,16 @@ class Limits:
     """Entries that the channel remembers for those who come back."""
     window_bytes: int = 64 * 1024 * 1024
     """Bytes of entries that the channel remembers."""
+    history_seconds: float = 7 * 86400
+    """How long a store (SQLite, Redis) remembers an entry at most."""
+    once_seconds: float = 3600
+    """How long the key of `publish(…, once=)` is remembered."""
+    once_keys: int = 10_000
+    """Keys of `publish(…, once=)` that are remembered; beyond, the oldest are forgotten."""
+    store_seconds: float = 5
+    """How long a caller waits for a store that is away, before `LogUnavailable`."""
+    max_waiting_operations: int = 10_000
+    """Operations of a process that may wait for the store; the next one gets `LogUnavailable` at once."""
     batch_entries: int = 256
     """Entries written at once to a connection that catches up."""
 

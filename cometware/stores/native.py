@@ -1,0 +1,125 @@
+"""Native threads beside event loops: started, rung and waited for, whether or not gevent has replaced those of Python.
+
+Rule: nothing here imports gevent; a program that has it finds it among the modules.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import sys
+from collections.abc import Callable
+from importlib import import_module
+from typing import Any, Protocol
+
+from cometware.logs.base import real_lock
+
+
+def original(module: str, name: str) -> Any:
+    """Return what the standard library has under this name, also where gevent has replaced it."""
+    monkey = sys.modules.get("gevent.monkey")
+    return getattr(import_module(module), name) if monkey is None else monkey.get_original(module, name)
+
+
+def start_thread(run: Callable[[], None]) -> None:
+    """Run a function in a thread of the operating system."""
+    original("_thread", "start_new_thread")(run, ())
+
+
+def thread_id() -> int:
+    """Name the thread that runs, not the greenlet."""
+    number: int = original("_thread", "get_ident")()
+    return number
+
+
+class Bell:
+    """Wakes one native thread, from any thread. It may wait for sockets at the same time."""
+
+    def __init__(self) -> None:
+        self._reader, self._writer = os.pipe()
+        os.set_blocking(self._reader, False)
+        os.set_blocking(self._writer, False)
+        self._poll = original("select", "poll")()
+        self._poll.register(self._reader, select.POLLIN)
+
+    def watch(self, descriptor: int) -> None:
+        """Let whatever can be read here wake the thread, too; it is for the caller to read it."""
+        self._poll.register(descriptor, select.POLLIN)
+
+    def forget(self, descriptor: int) -> None:
+        self._poll.unregister(descriptor)
+
+    def ring(self) -> None:
+        try:
+            os.write(self._writer, b"\0")
+        except BlockingIOError:
+            pass  # it has been rung often enough
+
+    def wait(self, seconds: float) -> None:
+        """Return when it has been rung, a socket can be read, or the time is over."""
+        if self._poll.poll(max(0, int(seconds * 1000) + 1)):
+            try:
+                os.read(self._reader, 4096)
+            except BlockingIOError:
+                pass
+
+    def close(self) -> None:
+        os.close(self._reader)
+        os.close(self._writer)
+
+
+class Waiter(Protocol):
+    """One wait of one caller. `wake` may be called before, from any thread; it is remembered."""
+
+    def wake(self) -> None: ...
+
+    def wait(self, seconds: float) -> bool:
+        """Wait until woken. Was it, within this time?"""
+        ...
+
+
+def waiter() -> Waiter:
+    """Return what the caller can wait with: its event loop goes on, if it has one and is not the loop itself."""
+    local = sys.modules.get("gevent._hub_local")
+    hub = local.get_hub_if_exists() if local is not None else None
+    if hub is None or sys.modules["greenlet"].getcurrent() is hub:
+        return _ThreadWaiter()
+    return _GreenletWaiter(hub)
+
+
+class _ThreadWaiter:
+    def __init__(self) -> None:
+        self._lock: Any = original("_thread", "allocate_lock")()
+        self._lock.acquire()
+
+    def wake(self) -> None:
+        self._lock.release()
+
+    def wait(self, seconds: float) -> bool:
+        woken: bool = self._lock.acquire(timeout=seconds)
+        return woken
+
+
+class _GreenletWaiter:
+    def __init__(self, hub: Any) -> None:
+        self._waiter = sys.modules["gevent.hub"].Waiter(hub)
+        self._watcher: Any = hub.loop.async_()
+        self._watcher.start(self._waiter.switch, True)
+        self._guard = real_lock()
+
+    def wake(self) -> None:
+        with self._guard:
+            if self._watcher is not None:
+                self._watcher.send()
+
+    def wait(self, seconds: float) -> bool:
+        try:
+            with sys.modules["gevent"].Timeout(seconds, False):
+                self._waiter.get()
+                return True
+            return False
+        finally:
+            with self._guard:
+                watcher, self._watcher = self._watcher, None
+                watcher.stop()
+                watcher.close()

@@ -1,0 +1,163 @@
+"""A channel's facts in an SQLite file: one host, any number of processes, nothing to install.
+
+Write-ahead log with `synchronous=NORMAL`: what is committed survives the death of any process (`kill -9`); only the end of
+the whole machine may take the last moments with it. Other processes are woken by datagrams, not by polling.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Callable
+from urllib.parse import unquote
+
+from cometware.limits import Limits
+from cometware.stores.base import Away, Call, Store
+from cometware.stores.neighbours import Neighbours
+
+_BUSY_SECONDS = 1.0
+_NETWORK = frozenset({"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "afs", "ceph", "glusterfs", "lustre", "ocfs2", "gfs2"})
+_NETWORK_FUSE = ("fuse.sshfs", "fuse.glusterfs", "fuse.s3fs", "fuse.rclone", "fuse.ceph", "fuse.davfs")
+
+
+class SqliteStore(Store[sqlite3.Connection]):
+    """An operation is called with the connection, inside a transaction that it must not end.
+
+    Raises:
+        ValueError: The URL names no file, or one on a file system of the network.
+    """
+
+    troubles = (sqlite3.Error, OSError)
+
+    def __init__(self, url: str, name: str, limits: Limits) -> None:
+        super().__init__(url, name, limits)
+        self.path = path_of(url)
+        kind = network_file_system(self.path)
+        if kind is not None:
+            raise ValueError(
+                f"Channel({url!r}): {self.path} is on {kind}, a file system of the network, on which SQLite's locks do not "
+                "hold; expected a local disk. For several hosts take redis://"
+            )
+        self._identity: tuple[int, int] | None = None
+        self._neighbours: Neighbours | None = None
+        self._announced = False
+
+    def announce(self) -> None:
+        """Within an operation: what it writes is to wake the subscribers of all processes that use this file."""
+        self._announced = True
+
+    def _open(self) -> sqlite3.Connection:
+        try:
+            connection = sqlite3.connect(self.path, timeout=_BUSY_SECONDS, isolation_level=None, cached_statements=256)
+        except sqlite3.Error as error:
+            raise Away(self._explained(error)) from error
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+            connection.execute("PRAGMA synchronous=NORMAL")
+            self._identity = _identity(self.path)
+            self._meet()
+        except (sqlite3.Error, OSError) as error:
+            connection.close()
+            raise Away(self._explained(error)) from error
+        return connection
+
+    def _meet(self) -> None:
+        if self._neighbours is None:
+            self._neighbours = Neighbours(self.path + "-wake")
+            assert self._bell is not None
+            self._bell.watch(self._neighbours.fileno())
+
+    def _group(self, connection: sqlite3.Connection, calls: list[Call[sqlite3.Connection]]) -> None:
+        self._announced = False
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+        except sqlite3.Error as error:
+            raise Away(self._explained(error), untouched=True) from error
+        try:
+            for call in calls:
+                self._one(connection, call)
+            connection.execute("COMMIT")
+        except sqlite3.Error as error:
+            raise Away(self._explained(error)) from error
+        if self._announced and self._neighbours is not None:
+            self._neighbours.wake()
+
+    def _one(self, connection: sqlite3.Connection, call: Call[sqlite3.Connection]) -> None:
+        connection.execute("SAVEPOINT one")
+        try:
+            call.result = call.operation(connection)
+        except Exception as error:
+            if not connection.in_transaction:
+                raise  # SQLite has given up the whole transaction, for instance because the disk is full
+            connection.execute("ROLLBACK TO one")
+            call.error = error
+        connection.execute("RELEASE one")
+
+    def _vanished(self, connection: sqlite3.Connection) -> bool:
+        return _identity(self.path) != self._identity
+
+    def _hear(self) -> None:
+        if self._neighbours is not None:
+            self._neighbours.hear()
+
+    def _leave(self, connection: sqlite3.Connection) -> None:
+        try:
+            connection.close()
+        except sqlite3.Error:
+            pass
+        if self._neighbours is not None and self._bell is not None:
+            self._bell.forget(self._neighbours.fileno())
+            self._neighbours.close()
+            self._neighbours = None
+
+    def _explained(self, error: Exception) -> str:
+        folder = os.path.dirname(os.path.abspath(self.path))
+        if not os.path.isdir(folder):
+            return f"there is no directory {folder}"
+        if not os.access(folder, os.W_OK):
+            return f"this process may not write into the directory {folder} ({error})"
+        return f"SQLite says: {error}"
+
+
+def path_of(url: str) -> str:
+    """Return the file that a URL names: `sqlite:///relative.db`, `sqlite:////absolute.db`.
+
+    Raises:
+        ValueError: It names none.
+    """
+    prefix = "sqlite:///"
+    path = unquote(url[len(prefix) :].partition("?")[0])
+    if not url.startswith(prefix) or not path or path.endswith("/"):
+        raise ValueError(f"Channel({url!r}): expected sqlite:///relative/file.db or sqlite:////absolute/file.db")
+    return path
+
+
+def _identity(path: str) -> tuple[int, int] | None:
+    try:
+        status = os.stat(path)
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
+
+
+def network_file_system(path: str, mounts: Callable[[], str] | None = None) -> str | None:
+    """Return the kind of file system that a path would be on, if it is one of the network; None too where nobody knows."""
+    try:
+        text = (mounts or _mounts)()
+    except OSError:
+        return None
+    folder = os.path.realpath(os.path.dirname(os.path.abspath(path)))
+    kind, longest = "", -1
+    for line in text.splitlines():
+        fields = line.split(" ")
+        if len(fields) < 3:
+            continue
+        point = fields[1].encode().decode("unicode_escape")  # a space is written \040
+        if (folder == point or folder.startswith(point.rstrip("/") + "/")) and len(point) >= longest:
+            kind, longest = fields[2], len(point)
+    return kind if kind in _NETWORK or kind.startswith(_NETWORK_FUSE) else None
+
+
+def _mounts() -> str:
+    with open("/proc/self/mounts", encoding="utf-8", errors="surrogateescape") as file:
+        return file.read()
