@@ -95,7 +95,7 @@ def negotiate(facts: Facts) -> Asked:
             {"Allow": "GET, POST, OPTIONS"},
         )
     query = facts.query or {}
-    key = _key(facts, query)
+    key = _key(facts)
     version = query.get("v")
     if version not in (None, "1"):
         raise NotNegotiable(400, "version", f"v={version[:20]!r}: this server speaks v=1")
@@ -147,9 +147,14 @@ def is_callback(name: str) -> bool:
     return _CALLBACK.match(name) is not None
 
 
-def _key(facts: Facts, query: Mapping[str, str]) -> str | None:
+def offered_key(facts: Facts) -> str | None:
+    """Find the key that a request carries, be it one or not."""
     offered = [name[len(_KEY_PREFIX) :] for name in facts.subprotocols if name.startswith(_KEY_PREFIX)]
-    key = facts.key or (offered[0] if offered else None) or query.get("key")
+    return facts.key or (offered[0] if offered else None) or (facts.query or {}).get("key")
+
+
+def _key(facts: Facts) -> str | None:
+    key = offered_key(facts)
     if key is not None and not is_key(key):
         raise NotNegotiable(
             400,

@@ -21,7 +21,10 @@ User: TypeAlias = Callable[[Environ], "str | None"]
 
 @dataclass(frozen=True)
 class Exchange:
-    """`asked` is what negotiation found; `server` what the process that serves us can do; `cors` goes into every answer."""
+    """`asked` is what negotiation found; `server` what the process that serves us can do; `cors` goes into every answer.
+
+    `why` tells the cause of the transport that is asked for.
+    """
 
     worker: Worker
     server: Server
@@ -31,6 +34,7 @@ class Exchange:
     cors: Headers
     find_user: User | None = None
     subprotocols: Sequence[str] = ()
+    why: str = ""
 
     def ask_user(self) -> str | None:
         """Ask the application's own login who sends this request."""
@@ -55,7 +59,7 @@ class Exchange:
 
     def admit(self, transport: str, dialect: str) -> Admission:
         """Let the client in (`transports.opening.admit`)."""
-        return admit(self.worker, self.asked, self.ask_user(), self.environ, transport, dialect)
+        return admit(self.worker, self.asked, self.ask_user(), self.environ, transport, dialect, self.why)
 
     def respond(self, response: Response) -> Iterable[bytes]:
         """Give an ordinary answer."""

@@ -9,6 +9,7 @@ from urllib.parse import urlencode
 from werkzeug.wrappers import Response
 
 from cometware.core import framing
+from cometware.core.cause import SAID
 from cometware.core.entry import Entry, Position
 from cometware.core.wheel import ticks
 from cometware.dialects import shapes
@@ -111,6 +112,8 @@ def _link(exchange: Exchange) -> str:
         parts["key"] = exchange.asked.key or ""
     if "transport" in query:
         parts["transport"] = query["transport"]
+    if query.get("why") in SAID:
+        parts["why"] = query["why"]
     if exchange.asked.wait_seconds is not None:
         parts["wait"] = f"{exchange.asked.wait_seconds:g}"
     return f"?{urlencode(parts)}&after=" if parts else "?after="

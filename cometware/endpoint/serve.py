@@ -22,6 +22,7 @@ from cometware.endpoint.answers import BASE_HEADERS, Headers, error_response, qu
 from cometware.endpoint.exchange import Exchange, StartResponse, User
 from cometware.endpoint.polling import poll
 from cometware.endpoint.posting import post
+from cometware.endpoint.reasons import Reasons
 from cometware.endpoint.streaming import stream, websocket
 from cometware.errors import Refused
 from cometware.logs.base import real_lock
@@ -51,6 +52,7 @@ class Endpoint:
         self._starting = real_lock()
         self._process = 0
         self._told = False
+        self._reasons = Reasons()
 
     def drain(self, window_seconds: float) -> None:
         """Ask the clients of this process to come back."""
@@ -131,8 +133,11 @@ class Endpoint:
         self, worker: Worker, server: Server, environ: Environ, start_response: StartResponse, cors: Headers
     ) -> Iterable[bytes]:
         try:
-            asked = negotiate(facts(environ))
-            exchange = Exchange(worker, server, asked, environ, start_response, cors, self._user, self._subprotocols)
+            found = facts(environ)
+            self._reasons.look(found, environ)
+            asked = negotiate(found)
+            why = self._reasons.of(asked, found, server, environ)
+            exchange = Exchange(worker, server, asked, environ, start_response, cors, self._user, self._subprotocols, why)
             if asked.transport is Transport.POST:
                 return exchange.respond(post(exchange))
             if asked.transport is Transport.PAGE:

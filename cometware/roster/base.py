@@ -27,9 +27,10 @@ class Record:
     """One client. Small, since an idle client has one: what it rarely needs is None until it does.
 
     `key` names the client's key (None: it had none, and lives as long as its connection); `close` is what its next request
-    will be told; `transport` and `dialect` are those by which it last came; `connections` are those of this process, the
-    newest last; `inbox`, `early` and `queued` belong to whoever runs its handlers, `away_tick` and `is_queued` to whoever
-    watches over its grace. `cookie` and `site` are all that is kept of its requests, and only if there are hooks.
+    will be told; `transport` and `dialect` are those by which it last came, `why` tells the cause of that; `connections` are
+    those of this process, the newest last; `inbox`, `early` and `queued` belong to whoever runs its handlers, `away_tick` and
+    `is_queued` to whoever watches over its grace. `cookie` and `site` are all that is kept of its requests, and only if there
+    are hooks.
     """
 
     __slots__ = (
@@ -55,6 +56,7 @@ class Record:
         "state",
         "transport",
         "user",
+        "why",
     )
 
     def __init__(self, id: str, key: str | None, user: str | None, since: float) -> None:
@@ -67,6 +69,7 @@ class Record:
         self.accepted = 0
         self.transport = ""
         self.dialect = ""
+        self.why = ""
         self.close: Close | None = None
         self.state = State.OPENING
         self.settled: Any = None
@@ -98,7 +101,10 @@ class Record:
 
 @dataclass(frozen=True)
 class Presence:
-    """One client that is here, as `channel.presence()` tells it. `since` is a time in seconds since 1970."""
+    """One client that is here, as `channel.presence()` tells it. `since` is a time in seconds since 1970.
+
+    `why` tells in words why it has this transport: a fixed list of causes (`core.cause`), and what its way here shows.
+    """
 
     id: str
     user: str | None
@@ -106,6 +112,7 @@ class Presence:
     dialect: str
     since: float
     data: dict[str, Any]
+    why: str = ""
 
 
 class Arrival(NamedTuple):
@@ -118,6 +125,7 @@ class Arrival(NamedTuple):
     dialect: str
     now: float
     request: dict[str, str] = {}
+    why: str = ""
 
     @property
     def comes(self) -> bool:
@@ -237,4 +245,5 @@ class Roster(Protocol):
 
 def present(record: Record) -> Presence:
     """Tell of a client that is here."""
-    return Presence(record.id, record.user, record.transport, record.dialect, record.since, json.loads(record.data))
+    data = json.loads(record.data)
+    return Presence(record.id, record.user, record.transport, record.dialect, record.since, data, record.why)

@@ -35,6 +35,7 @@ class Facts:
     arrived: float = 0
     transport: str = ""
     dialect: str = ""
+    why: str = ""
     rooms: tuple[str, ...] = ()
     data: str = "{}"
     accepted: int = 0
@@ -79,6 +80,7 @@ def arrive(new: Facts) -> Change:
             arrived=new.arrived,
             transport=new.transport,
             dialect=new.dialect,
+            why=new.why,
             request=new.request or facts.request,
         )
 

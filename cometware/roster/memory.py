@@ -32,7 +32,7 @@ class MemoryRoster:
                 record = Record(id, key, user, arrival.now)
                 self._add(record)
             if arrival.comes or not record.transport:
-                record.transport, record.dialect = arrival.transport, arrival.dialect
+                record.transport, record.dialect, record.why = arrival.transport, arrival.dialect, arrival.why
             return Opening(record, is_first, was_other)
 
     def _add(self, record: Record) -> None:

@@ -45,8 +45,12 @@ class Admission(NamedTuple):
         return self.reset is None
 
 
-def admit(worker: Worker, asked: Asked, user: str | None, environ: Environ, transport: str, dialect: str) -> Admission:
+def admit(
+    worker: Worker, asked: Asked, user: str | None, environ: Environ, transport: str, dialect: str, why: str = ""
+) -> Admission:
     """Let a client in, or find that it is in already. May wait: for `on_open`, or for a racing request's.
+
+    `why` tells the cause of its transport.
 
     Raises:
         Refused: The application does not want it, or there is no room (503).
@@ -55,7 +59,7 @@ def admit(worker: Worker, asked: Asked, user: str | None, environ: Environ, tran
         id, key = secrets.token_hex(12), None
     else:
         id, key = keys.client_id(asked.key, user), keys.key_id(asked.key)
-    arrival = Arrival(id, key, user, transport, dialect, time.time(), worker.channel.request_of(environ))
+    arrival = Arrival(id, key, user, transport, dialect, time.time(), worker.channel.request_of(environ), why)
     begin = worker.log.head
     record, opened, other_user = _find(worker, arrival)
     worker.channel.remember(record, environ)
