@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Protocol, TypeVar
-from weakref import WeakSet
+from weakref import WeakSet, finalize
 
 from cometware.client import Client, Environ
 from cometware.core import data as _data
@@ -16,9 +16,8 @@ from cometware.core.entry import Entry, Message, Position, audiences, event_name
 from cometware.core.events import REVOKED, Close, close_code
 from cometware.limits import Limits
 from cometware.logs.base import Log, real_lock
-from cometware.logs.memory import MemoryLog
 from cometware.roster.base import Presence, Record, Roster
-from cometware.roster.memory import MemoryRoster
+from cometware.stores.schemes import named
 
 Handler = TypeVar("Handler", bound=Callable[..., Any])
 Around = Callable[[], AbstractContextManager[Any]]
@@ -39,8 +38,9 @@ class Hooks(Protocol):
 class Channel:
     """A message channel: everything published is one ordered list, and every client reads it from its own place.
 
-    `url` says where the log lives: `memory:` (this process). `name` keeps two channels in one store apart. `around` is a
-    context manager entered around each handler: `app.app_context` in Flask, `cometware.django.around` in Django.
+    `url` says where the log lives: `memory:` (this process), `sqlite:///channel.db` (all processes of this host). `name`
+    keeps two channels in one store apart. `around` is a context manager entered around each handler: `app.app_context` in
+    Flask, `cometware.django.around` in Django.
 
     Nothing is opened before the first use in each process, so a channel may be made before a server forks its workers.
 
@@ -61,36 +61,47 @@ class Channel:
         limits: Limits | None = None,
         around: Around | None = None,
     ) -> None:
-        scheme = url.partition(":")[0]
-        if scheme != "memory":
-            raise ValueError(f"Channel({url!r}): unknown scheme {scheme!r}, expected memory:")
         self.url = url
         self.name = name
         self.limits = limits or Limits()
+        self._make = named(url, name, self.limits)
         self._around = around or nullcontext
         self._handlers: dict[str, Callable[..., Any]] = {}
         self.hooks: Hooks | None = None
         """What answers where there is no handler; of several that wrap one channel, the last."""
         self._opening = real_lock()
+        self._opened: tuple[Log, Roster] | None = None
         self._log: Log | None = None
         self._roster: Roster | None = None
+        self._close: finalize[..., Channel] | None = None
         _channels.add(self)
 
     # What an application calls from anywhere
 
     def publish(
-        self, data: Data, *, event: str = "message", to: str | Iterable[str] = "*", but: str | None = None
+        self,
+        data: Data,
+        *,
+        event: str = "message",
+        to: str | Iterable[str] = "*",
+        but: str | None = None,
+        once: str | None = None,
     ) -> Position:
         """Put a message into the log and return its place. Everybody in the audiences gets it, once, in this order.
 
         `to` is one audience or several: `*`, `client:<id>`, `user:<name>`, `room:<name>`. `but` is the id of a client that
-        is left out. May be called from any thread.
+        is left out. `once` is a key of yours for this message, like an order's number: with the same key again, nothing is
+        published and the first place is returned (as long as `Limits.once_seconds` and `once_keys` remember it), so that a
+        retry is harmless. May be called from any thread.
 
         Raises:
-            ValueError: JSON cannot hold the data, the event's name is reserved, or an audience is none.
+            ValueError: JSON cannot hold the data, the event's name is reserved, an audience is none, or the key is empty
+                or over 256 characters.
             LogUnavailable: The log cannot be reached; the message may or may not be in it.
         """
-        return self.log.append(Message(event_name(event), _data.encode(data), audiences(to), but))
+        if once is not None and (not isinstance(once, str) or not 0 < len(once) <= 256):
+            raise ValueError(f"once={once!r:.100}: expected a key of 1 to 256 characters")
+        return self.log.append(Message(event_name(event), _data.encode(data), audiences(to), but), once)
 
     def recent(self, to: str | Iterable[str] = "*", n: int = 50) -> list[Data]:
         """Return the data of the newest `n` messages to these audiences, oldest first."""
@@ -220,17 +231,24 @@ class Channel:
 
     def _open(self) -> tuple[Log, Roster]:
         with self._opening:
-            if self._log is None or self._roster is None:
-                self._roster = MemoryRoster(self.limits)
-                self._log = MemoryLog(self.limits)
-            return self._log, self._roster
+            if self._opened is None:
+                self._opened = self._make()
+                self._close = finalize(self, self._opened[0].close)
+            log, roster = self._opened
+        log.open()  # it may wait for its store, so not while others wait for the lock
+        self._log, self._roster = log, roster
+        return log, roster
 
     def _forget_store(self) -> None:
-        """Begin anew: this process is a child, and what its parent opened is not its own."""
+        """Begin anew: this process is a child, and what its parent opened is not its own, not even to close."""
         self._opening = real_lock()
-        self._log = self._roster = None
+        if self._close is not None:
+            self._close.detach()
+            _inherited.append(self._opened)
+        self._opened = self._log = self._roster = self._close = None
 
 
+_inherited: list[object] = []
 _channels: WeakSet[Channel] = WeakSet()
 
 

@@ -14,13 +14,24 @@ from cometware.core.entry import Entry, Message, Position
 class Log(Protocol):
     """One ordered list of entries. Every method may be called from any native thread and never waits for a reader."""
 
+    def open(self) -> None:
+        """Wait until the newest entries are mirrored here; nothing else may be called before. Again is harmless.
+
+        Raises:
+            LogUnavailable: The store cannot be reached.
+        """
+        ...
+
     @property
     def head(self) -> Position:
         """Return the position of the newest entry that this process knows."""
         ...
 
-    def append(self, message: Message) -> Position:
+    def append(self, message: Message, once: str | None = None) -> Position:
         """Add a message and return its place. Order is settled here: two appends never share a place.
+
+        Own readers see it when this returns, those of other processes a moment later. A message with a key `once` that is
+        remembered from before is not added again: its first place is returned.
 
         Raises:
             LogUnavailable: The store cannot be reached; the message may or may not be in the log.

@@ -3,62 +3,51 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Iterable
+import time
+from collections import OrderedDict
 
-from cometware.core import cursor
 from cometware.core.entry import Entry, Message, Position
-from cometware.core.window import Window
 from cometware.limits import Limits
-from cometware.logs.base import real_lock
+from cometware.logs.mirror import Mirror
 
 
-class MemoryLog:
+class MemoryLog(Mirror):
     """Entries in memory; gone with the process, which every client is told by a `reset`."""
 
     def __init__(self, limits: Limits) -> None:
-        self._window = Window(secrets.token_hex(4), limits.window_entries, limits.window_bytes)
-        self._lock = real_lock()
-        self._wakers: tuple[Callable[[], None], ...] = ()
+        super().__init__(secrets.token_hex(4), limits)
+        self._once: OrderedDict[str, tuple[Position, float]] = OrderedDict()
 
-    @property
-    def head(self) -> Position:
-        return self._window.head
+    def open(self) -> None:
+        """There is nothing to wait for."""
 
-    def append(self, message: Message) -> Position:
+    def append(self, message: Message, once: str | None = None) -> Position:
         window = self._window
         with self._lock:
+            if once is not None:
+                known = self._published(once)
+                if known is not None:
+                    return known
             epoch, offset = window.head
             position = Position(epoch, offset + 1)
             window.add(Entry(position, message))
+            if once is not None:
+                self._once[once] = (position, time.monotonic())
         for wake in self._wakers:
             wake()
         return position
 
-    def since(self, offset: int) -> list[Entry]:
-        with self._lock:
-            return self._window.since(offset)
-
-    def read(
-        self, position: Position, audiences: Iterable[str], client: str, limit: int, until: int
-    ) -> tuple[list[Entry], Position]:
-        with self._lock:
-            return cursor.read(self._window, position, audiences, client, limit, until)
-
-    def check(self, position: Position, audiences: Iterable[str]) -> None:
-        with self._lock:
-            self._window.check(position, audiences)
-
-    def last(self, count: int, audiences: Iterable[str], until: int) -> list[Entry]:
-        with self._lock:
-            return self._window.last(count, audiences, until)
-
-    def subscribe(self, wake: Callable[[], None]) -> Callable[[], None]:
-        self._wakers += (wake,)
-
-        def stop() -> None:
-            self._wakers = tuple(other for other in self._wakers if other is not wake)
-
-        return stop
+    def _published(self, key: str) -> Position | None:
+        """Return where the message with this key is, and forget keys that are too old or too many."""
+        oldest = time.monotonic() - self._limits.once_seconds
+        while self._once:
+            first = next(iter(self._once))
+            if self._once[first][1] > oldest and len(self._once) < self._limits.once_keys:
+                break
+            if first == key and self._once[first][1] > oldest:
+                break
+            del self._once[first]
+        return self._once[key][0] if key in self._once else None
 
     def close(self) -> None:
         self._wakers = ()

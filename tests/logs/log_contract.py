@@ -155,3 +155,39 @@ class LogContract(ABC):
                 found += [entry.data for entry in entries]
         writer.join(SECONDS)
         assert found == list(range(count))
+
+    def test_the_same_key_is_appended_once(self, log: Log) -> None:
+        first = log.append(Message("m", "1"), once="order-7")
+        log.append(Message("m", "2"))
+        assert log.append(Message("m", "3"), once="order-7") == first
+        assert log.append(Message("m", "4"), once="order-8").offset == 3
+        assert [entry.data for entry in log.since(0)] == [1, 2, 4]
+
+    def test_keys_that_are_too_old_or_too_many_are_forgotten(self) -> None:
+        for limits in (Limits(once_seconds=0), Limits(once_keys=1)):
+            log = self.make(limits)
+            log.append(Message("m", "1"), once="a")
+            log.append(Message("m", "2"), once="b")
+            log.append(Message("m", "3"), once="c")
+            assert log.append(Message("m", "4"), once="a").offset == 4, limits
+            log.close()
+
+    def test_the_newest_key_of_those_that_are_kept_is_known(self) -> None:
+        log = self.make(Limits(once_keys=1))
+        log.append(Message("m", "1"), once="a")
+        second = log.append(Message("m", "2"), once="b")
+        assert log.append(Message("m", "2"), once="b") == second
+        log.close()
+
+    def test_what_no_message_may_look_like_survives_too(self, log: Log) -> None:
+        odd = Message("line\u2028\ud800", '"\n\u00e9\U0001f600\ud800"', ("room:\n", "user:\ud800"), "\u00e9")
+        log.append(odd)
+        (entry,) = log.since(0)
+        assert (entry.message.event, entry.message.json, entry.message.to, entry.message.but) == (
+            odd.event, odd.json, odd.to, odd.but,
+        )  # fmt: skip
+
+    def test_opening_again_is_harmless(self, log: Log) -> None:
+        log.append(Message("m", "1"))
+        log.open()
+        assert log.head.offset == 1

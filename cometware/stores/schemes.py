@@ -1,0 +1,51 @@
+"""Which log and roster a URL names. What a kind of store needs is imported only when one is named."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import TypeAlias
+from urllib.parse import quote
+
+from cometware.limits import Limits
+from cometware.logs.base import Log
+from cometware.logs.memory import MemoryLog
+from cometware.roster.base import Roster
+from cometware.roster.memory import MemoryRoster
+
+Open: TypeAlias = Callable[[], tuple[Log, Roster]]
+"""Make a channel's log and roster for this process. It waits for nothing: `Log.open` does."""
+
+
+def named(url: str, name: str, limits: Limits) -> Open:
+    """Return how to make what a URL names.
+
+    Raises:
+        ValueError: Its scheme is unknown, or it cannot be used; says what was expected.
+    """
+    scheme = url.partition(":")[0]
+    try:
+        kind = _KINDS[scheme]
+    except KeyError:
+        known = ", ".join(f"{scheme}:" for scheme in _KINDS)
+        raise ValueError(f"Channel({url!r}): unknown scheme {scheme!r}, expected one of {known}") from None
+    return kind(url, name, limits)
+
+
+def _memory(url: str, name: str, limits: Limits) -> Open:
+    return lambda: (MemoryLog(limits), MemoryRoster(limits))
+
+
+def _sqlite(url: str, name: str, limits: Limits) -> Open:
+    from cometware.logs.sqlite import SqliteLog
+    from cometware.stores.sqlite import SqliteStore
+
+    path = quote(os.path.abspath(SqliteStore(url, name, limits).path))  # as seen from here, wherever the process goes
+
+    def open() -> tuple[Log, Roster]:
+        return SqliteLog(SqliteStore(f"sqlite:///{path}", name, limits), limits), MemoryRoster(limits)
+
+    return open
+
+
+_KINDS: dict[str, Callable[[str, str, Limits], Open]] = {"memory": _memory, "sqlite": _sqlite}
