@@ -40,6 +40,9 @@ class Limits:
     hook_seconds: float = 30
     """How long the wrapped application may take to answer one request of the channel itself (`Cometware(hooks=…)`)."""
 
+    lease_seconds: float = 10
+    """A worker that the others have not heard of for so long is dead: they look after its clients (`sqlite:`, `redis:`)."""
+
     max_message_bytes: int = 1024 * 1024
     """A larger message gets an error and the connection stays; one over four times this ends it (413, or close 1009)."""
     max_waiting_messages: int = 256

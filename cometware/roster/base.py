@@ -152,6 +152,14 @@ class Turn(Enum):
     EARLY = "early"
 
 
+class Idle(Enum):
+    """Is a client's grace over? `BUSY`: it was heard of elsewhere since; `ELSEWHERE`: another worker looks after it."""
+
+    YES = "yes"
+    BUSY = "busy"
+    ELSEWHERE = "elsewhere"
+
+
 class RosterFull(Exception):
     """There are as many clients as `Limits.max_clients` allows."""
 
@@ -185,10 +193,14 @@ class Roster(Protocol):
         ...
 
     def forget(self, record: Record) -> None:
-        """Let go of a record; the next request with this client's key opens it anew."""
+        """Let go of a record in this process; once it is dropped, too, the next request with its key opens it anew."""
         ...
 
-    def is_idle(self, record: Record) -> bool:
+    def drop(self, record: Record) -> None:
+        """Have the other workers let go of it, too. Waits."""
+        ...
+
+    def is_idle(self, record: Record) -> Idle:
         """May a client without a connection here be ended, its grace being over? Waits."""
         ...
 

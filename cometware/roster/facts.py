@@ -11,7 +11,9 @@ from collections.abc import Callable, Collection
 from dataclasses import asdict, dataclass, field, replace
 from typing import TypeAlias
 
+from cometware.core.entry import EVERYBODY
 from cometware.core.events import Close
+from cometware.roster.base import Arrival
 
 OPENING, OPEN, ENDED = "opening", "open", "ended"
 
@@ -45,6 +47,11 @@ class Facts:
     ender: str = ""
     request: dict[str, str] = field(default_factory=dict)
 
+    def hears(self, audience: str) -> bool:
+        """Is it among those whom an audience means?"""
+        own = (EVERYBODY, f"client:{self.id}", *self.rooms)
+        return audience in own or (self.user is not None and audience == f"user:{self.user}")
+
     def written(self) -> str:
         """Write the facts as text; equal facts are equal text."""
         return json.dumps(asdict(self), ensure_ascii=True, separators=(",", ":"))
@@ -56,6 +63,22 @@ class Facts:
         fields["rooms"] = tuple(fields["rooms"])
         fields["close"] = None if fields["close"] is None else Close(*fields["close"])
         return cls(**fields)
+
+
+def born(arrival: Arrival, birth: str, home: str) -> Facts:
+    """A client that is about to be opened."""
+    return Facts(
+        arrival.id,
+        birth,
+        arrival.key,
+        arrival.user,
+        arrival.now,
+        home,
+        arrived=arrival.now,
+        transport=arrival.transport,
+        dialect=arrival.dialect,
+        request=arrival.request,
+    )
 
 
 Change: TypeAlias = Callable[["Facts | None"], "Facts | None"]
@@ -154,9 +177,15 @@ def accept(number: int, worker: str) -> Callable[[Facts], Facts]:
     return change
 
 
-def end(worker: str) -> Callable[[Facts], Facts]:
+def end(worker: str, why: Close | None) -> Callable[[Facts], Facts]:
     """A worker decides that it is over, if nobody has before: it will run `on_close`."""
-    return lambda facts: replace(facts, state=ENDED, ender=worker) if facts.state == OPEN else facts
+
+    def change(facts: Facts) -> Facts:
+        if facts.state != OPEN:
+            return facts
+        return replace(facts, state=ENDED, ender=worker, close=facts.close or why)
+
+    return change
 
 
 def expire(known: Facts | None, worker: str) -> Callable[[Facts], Facts]:
@@ -166,6 +195,19 @@ def expire(known: Facts | None, worker: str) -> Callable[[Facts], Facts]:
         if facts.home == worker and facts.state == OPEN and facts == known:
             return replace(facts, state=ENDED, ender=worker)
         return facts
+
+    return change
+
+
+def return_home(known: Facts, worker: str, seen: float) -> Change:
+    """A worker whose client has moved says that it came back since; or that the store has forgotten it (`known`)."""
+
+    def change(facts: Facts | None) -> Facts | None:
+        if facts is None:
+            return known if known.state == OPEN and known.home == worker else None
+        if facts.birth != known.birth or facts.state != OPEN or facts.home == worker or seen <= facts.arrived:
+            return facts
+        return replace(facts, home=worker, arrived=seen)
 
     return change
 

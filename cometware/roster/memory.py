@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from cometware.core.events import Close
 from cometware.limits import Limits
 from cometware.logs.base import real_lock
-from cometware.roster.base import NO_ROOMS, Arrival, Opening, Presence, Record, RosterFull, State, Turn, present
+from cometware.roster.base import NO_ROOMS, Arrival, Idle, Opening, Presence, Record, RosterFull, State, Turn, present
 
 
 class MemoryRoster:
@@ -30,19 +30,32 @@ class MemoryRoster:
             is_first = record is None
             if record is None:
                 record = Record(id, key, user, arrival.now)
-                self._add(record)
+                self._put(record)
             if arrival.comes or not record.transport:
                 record.transport, record.dialect, record.why = arrival.transport, arrival.dialect, arrival.why
             return Opening(record, is_first, was_other)
 
-    def _add(self, record: Record) -> None:
-        if len(self._records) >= self._max_clients:
-            raise RosterFull
+    def add(self, record: Record) -> None:
+        """Take in a record that was made elsewhere.
+
+        Raises:
+            RosterFull: There is no room for it.
+        """
+        with self._lock:
+            self._put(record)
+
+    def _put(self, record: Record) -> None:
+        self.check_room()
         self._records[record.id] = record
         if record.key is not None:
             self._by_key[record.key] = record.id
         if record.user is not None:
             self._by_user.setdefault(record.user, set()).add(record)
+
+    def check_room(self) -> None:
+        """Raise `RosterFull` if there is no room for another client."""
+        if len(self._records) >= self._max_clients:
+            raise RosterFull
 
     def settle(self, record: Record) -> None:
         pass
@@ -63,8 +76,11 @@ class MemoryRoster:
                 if not others:
                     del self._by_user[record.user]
 
-    def is_idle(self, record: Record) -> bool:
-        return True
+    def drop(self, record: Record) -> None:
+        pass
+
+    def is_idle(self, record: Record) -> Idle:
+        return Idle.YES
 
     def may_close(self, record: Record) -> bool:
         return True

@@ -1,0 +1,353 @@
+"""One roster for several workers: the records of those who are here, in front of the facts that all workers share.
+
+Rule: whatever changes a client is a pure function of its facts (`facts.py`), which takes effect only if the facts that it
+saw still stand. A client that stays on its worker costs the store nothing: its record says that its home is here.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from dataclasses import replace
+from typing import NamedTuple, Protocol, cast
+
+from cometware.core.events import Close
+from cometware.errors import LogUnavailable
+from cometware.limits import Limits
+from cometware.roster import facts as change
+from cometware.roster.base import NO_ROOMS, Arrival, Idle, Opening, Presence, Record, RosterFull, State, Turn, present
+from cometware.roster.facts import Change, Facts
+from cometware.roster.memory import MemoryRoster
+
+_STATES = {change.OPENING: State.OPENING, change.OPEN: State.OPEN, change.ENDED: State.ENDED}
+
+
+HELD, TAKEN, UNKNOWN = "held", "taken", "unknown"
+_BURIED_SECONDS = 3600.0
+"""How long a worker that counts as dead can find out that it does."""
+
+
+class Lease(NamedTuple):
+    """What a worker learns when it renews its lease.
+
+    `standing`: `HELD`, `TAKEN` (it came too late: other workers have taken over) or `UNKNOWN` (the store never heard of it, or
+    has forgotten all). `moved` are clients that were at home here and are elsewhere now; `dead` the workers whose lease has run out.
+    """
+
+    standing: str
+    moved: Sequence[str]
+    dead: Sequence[str]
+
+
+class FactStore(Protocol):
+    """Where facts live. Every method waits for the store.
+
+    Raises:
+        LogUnavailable: The store cannot be reached; what was asked may or may not be done.
+    """
+
+    def load(self, id: str) -> Facts | None: ...
+
+    def swap(self, id: str, old: Facts | None, new: Facts | None) -> Facts | None:
+        """Put new facts in the place of old ones if those still stand; return what stands then.
+
+        If the client leaves its home by this, the worker it was at learns it by its next lease.
+        """
+        ...
+
+    def newest_of(self, key: str) -> str | None:
+        """Return the client that was last opened with this key."""
+        ...
+
+    def of_user(self, user: str) -> list[Facts]: ...
+
+    def of_workers(self, workers: Collection[str]) -> list[Facts]:
+        """Return the clients whose home or ender is one of these."""
+        ...
+
+    def all(self) -> list[Facts]: ...
+
+    def renew(self, worker: str, seconds: float) -> Lease:
+        """Have this worker count as alive for so long."""
+        ...
+
+    def is_alive(self, worker: str) -> bool: ...
+
+    def bury(self, worker: str, seconds: float) -> None:
+        """Nothing belongs to a worker any more; for so long it can learn that others have taken over."""
+        ...
+
+
+class SharedRecord(Record):
+    """`facts` are those that this worker saw last; `is_home` whether it believes to be the client's home; `seen` is when the
+    client came here last, by this worker's clock."""
+
+    __slots__ = ("facts", "is_home", "seen")
+
+    def __init__(self, facts: Facts) -> None:
+        super().__init__(facts.id, facts.key, facts.user, facts.since)
+        self.facts = facts
+        self.is_home = False
+        self.seen = 0.0
+
+    def take_over(self, facts: Facts, worker: str) -> None:
+        """Take what the facts say, but for what only this worker knows."""
+        self.facts = facts
+        self.is_home = facts.home == worker
+        self.rooms = frozenset(facts.rooms) or NO_ROOMS  # equal sets are not one object: most have none
+        self.data = facts.data
+        self.close = self.close or facts.close
+        self.accepted = max(self.accepted, facts.accepted)
+        if self.inbox is None and self.early is None:
+            self.queued = self.accepted
+
+
+class Following(NamedTuple):
+    """What a renewed lease asks of this worker: `gone` are clients that are served elsewhere now, or not at all; `adopted`
+    those that are at home here from now on, `unfinished` those whose `on_close` is upon this worker."""
+
+    gone: list[Record]
+    adopted: list[Record]
+    unfinished: list[Record]
+
+
+class SharedRoster:
+    """What the workers of one channel know together. `worker` names this one."""
+
+    is_shared = True
+
+    def __init__(self, limits: Limits, store: FactStore) -> None:
+        self.worker = secrets.token_hex(8)
+        self._lease_seconds = limits.lease_seconds
+        self._store = store
+        self._local = MemoryRoster(limits)
+        self._held_since: float | None = None
+
+    # Swapping
+
+    def _change(self, id: str, how: Change, known: Facts | None = None) -> tuple[Facts | None, Facts | None]:
+        """Change a client's facts; return those that stood before, and those that stand now."""
+        while True:
+            wanted = how(known)
+            stands = self._store.swap(id, known, wanted)
+            if stands == wanted:
+                return known, stands
+            known = stands
+
+    def _change_record(self, record: Record, how: Callable[[Facts], Facts | None]) -> tuple[Facts | None, Facts | None]:
+        """Change the facts of a client that is known here, and only of this one."""
+        assert isinstance(record, SharedRecord)
+        before, after = self._change(record.id, change.of(record.facts.birth, how), record.facts)
+        if after is not None and after.birth == record.facts.birth:
+            record.take_over(after, self.worker)
+        return before, after
+
+    # Coming and going
+
+    def open(self, arrival: Arrival) -> Opening:
+        record = self._here(arrival.id)
+        if record is not None and record.is_home and record.state is not State.ENDED:
+            return Opening(_seen(record, arrival), False)
+        if record is None:
+            self._local.check_room()
+        known = self._store.load(arrival.id) if record is None else record.facts
+        new = change.born(arrival, secrets.token_hex(8), self.worker)
+        other = self._store.newest_of(arrival.key) if known is None and arrival.key is not None else None
+        how = change.arrive(new) if arrival.comes else change.visit(new)
+        _, facts = self._change(arrival.id, how, known)
+        assert facts is not None
+        is_first = facts.birth == new.birth
+        if facts.state == change.OPENING and not is_first:
+            found = record if record is not None and record.facts.birth == facts.birth else SharedRecord(facts)
+            return Opening(found, False)  # another worker opens it: nobody here knows it yet
+        record = self._take_in(facts)
+        return Opening(_seen(record, arrival), is_first, other not in (None, arrival.id))
+
+    def _take_in(self, facts: Facts) -> SharedRecord:
+        """Return the record of a client that is here; it is made from its facts if it is new."""
+        record = self._here(facts.id)
+        if record is not None and record.facts.birth != facts.birth:
+            self._local.forget(record)
+            record = None
+        if record is None:
+            record = SharedRecord(facts)
+            record.state = _STATES[facts.state]
+            record.transport, record.dialect = facts.transport, facts.dialect
+            self._local.add(record)
+        record.take_over(facts, self.worker)
+        return record
+
+    def _here(self, id: str) -> SharedRecord | None:
+        return cast("SharedRecord | None", self._local.get(id))
+
+    def settle(self, record: Record) -> None:
+        self._change_record(record, change.settle)
+
+    def get(self, id: str) -> Record | None:
+        return self._local.get(id)
+
+    def forget(self, record: Record) -> None:
+        self._local.forget(record)
+
+    def drop(self, record: Record) -> None:
+        self._change_record(record, change.drop)
+
+    def is_idle(self, record: Record) -> Idle:
+        assert isinstance(record, SharedRecord)
+        if not record.is_home:
+            return Idle.ELSEWHERE
+        _, facts = self._change_record(record, change.expire(record.facts, self.worker))
+        if facts is None or facts.home != self.worker:
+            return Idle.ELSEWHERE
+        return Idle.YES if facts.ender == self.worker else Idle.BUSY
+
+    def may_close(self, record: Record) -> bool:
+        assert isinstance(record, SharedRecord)
+        _, facts = self._change_record(record, change.end(self.worker, record.close))
+        if facts is None:  # somebody else has ended it; or the store has forgotten all, and nobody else knows of it
+            return record.is_home and record.close is None
+        return facts.birth == record.facts.birth and facts.ender == self.worker
+
+    def closed(self, record: Record) -> None:
+        is_kept = record.key is not None and self._local.get(record.id) is record
+        self._change_record(record, change.finish(self.worker, keep=is_kept))
+
+    # What is known of them
+
+    def of_user(self, user: str) -> list[Record]:
+        return self._local.of_user(user)
+
+    def join(self, id: str, audience: str) -> bool:
+        return self._tell(id, change.join(audience))
+
+    def leave(self, id: str, audience: str) -> bool:
+        return self._tell(id, change.leave(audience))
+
+    def close(self, id: str, close: Close) -> bool:
+        return self._tell(id, change.close(close))
+
+    def revoke(self, user: str, close: Close) -> None:
+        for facts in self._store.of_user(user):
+            self._tell(facts.id, change.close(close), facts)
+
+    def _tell(self, id: str, how: Change, known: Facts | None = None) -> bool:
+        """Change what is known of a client, wherever it is. Is it here at all?"""
+        record = self._here(id)
+        if record is not None:
+            known = record.facts
+        _, facts = self._change(id, how, known)
+        if facts is None or facts.state == change.ENDED:
+            return False
+        if record is not None and record.facts.birth == facts.birth:
+            record.take_over(facts, self.worker)
+        return True
+
+    def moved(self, record: Record, kind: str, audience: str) -> None:
+        if kind == "join":
+            record.rooms = record.rooms | {audience}
+        else:
+            record.rooms = record.rooms - {audience} or NO_ROOMS
+
+    def keep(self, record: Record, data: str) -> None:
+        record.data = data
+        self._change_record(record, lambda facts: replace(facts, data=data))
+
+    def turn(self, record: Record, number: int) -> Turn:
+        assert isinstance(record, SharedRecord)
+        _, facts = self._change_record(record, change.take(number, self.worker, alone=False))
+        if facts is not None and facts.taker not in ("", self.worker) and facts.accepted < facts.taken == number:
+            if self._store.is_alive(facts.taker):
+                return Turn.BUSY
+            _, facts = self._change_record(record, change.take(number, self.worker, alone=True))
+        if facts is None or facts.birth != record.facts.birth:
+            return Turn.GO if record.is_home and number == record.accepted + 1 else Turn.EARLY
+        if number <= facts.accepted:
+            return Turn.REPEAT
+        return Turn.GO if facts.taken == number and facts.taker == self.worker else Turn.EARLY
+
+    def accept(self, record: Record, number: int) -> None:
+        record.accepted = number
+        self._change_record(record, change.accept(number, self.worker))
+
+    def presence(self, audience: str) -> list[Presence]:
+        here = [facts for facts in self._store.all() if facts.state == change.OPEN]
+        return [present(SharedRecord(facts)) for facts in sorted(here, key=_since) if facts.hears(audience)]
+
+    def __iter__(self) -> Iterator[Record]:
+        return iter(self._local)
+
+    def __len__(self) -> int:
+        return len(self._local)
+
+    # The lease
+
+    def renew(self, now: float) -> Lease:
+        """Say that this worker lives; learn what has changed. Waits. To be called every third of `Limits.lease_seconds`.
+
+        Other workers count as dead only for one that has held its own lease for so long: after the store itself was
+        away, everybody's has run out.
+        """
+        try:
+            lease = self._store.renew(self.worker, self._lease_seconds)
+        except LogUnavailable:
+            self._held_since = None
+            raise
+        if lease.standing != HELD or self._held_since is None:
+            self._held_since = now
+        is_sure = now - self._held_since > self._lease_seconds
+        return lease if is_sure else lease._replace(dead=())
+
+    def follow(self, lease: Lease) -> Following:
+        """Do what a lease asks for. Waits; beside other calls, if it must be."""
+        following = Following([], [], [])
+        if lease.standing == HELD:
+            records = [record for id in lease.moved if (record := self._here(id)) is not None]
+        else:
+            records = [record for record in cast("Iterable[SharedRecord]", self._local) if record.is_home]
+        for record in records:
+            self._look_after(record, following, is_forgotten=lease.standing == UNKNOWN)
+        if lease.dead:
+            for facts in self._store.of_workers(lease.dead):
+                self._adopt(facts, lease.dead, following)
+            for worker in lease.dead:
+                self._store.bury(worker, _BURIED_SECONDS)
+        return following
+
+    def _look_after(self, record: SharedRecord, following: Following, *, is_forgotten: bool) -> None:
+        """A client may be elsewhere now: unless it came back here since, or the store has lost all it knew."""
+        known = record.facts if is_forgotten else replace(record.facts, home="")
+        _, facts = self._change(record.id, change.return_home(known, self.worker, record.seen), record.facts)
+        if facts is not None and facts.birth == record.facts.birth:
+            record.take_over(facts, self.worker)
+            if record.is_home:
+                return
+        record.is_home = False
+        following.gone.append(record)
+
+    def _adopt(self, facts: Facts, dead: Collection[str], following: Following) -> None:
+        how = change.of(facts.birth, change.adopt(dead, self.worker))
+        _, after = self._change(facts.id, how, facts)
+        if after is None or after.birth != facts.birth:
+            return
+        try:
+            if after.ender == self.worker and after.ender != facts.ender:
+                following.unfinished.append(self._take_in(after))
+            elif after.home == self.worker and after.home != facts.home:
+                following.adopted.append(self._take_in(after))
+        except RosterFull:
+            return
+
+    def resign(self) -> None:
+        """This worker ends: others may take over at once. Waits."""
+        self._store.renew(self.worker, 0)
+
+
+def _seen(record: SharedRecord, arrival: Arrival) -> SharedRecord:
+    record.seen = arrival.now
+    if arrival.comes or not record.transport:
+        record.transport, record.dialect = arrival.transport, arrival.dialect
+    return record
+
+
+def _since(facts: Facts) -> float:
+    return facts.since
