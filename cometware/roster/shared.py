@@ -30,8 +30,9 @@ _BURIED_SECONDS = 3600.0
 class Lease(NamedTuple):
     """What a worker learns when it renews its lease.
 
-    `standing`: `HELD`, `TAKEN` (it came too late: other workers have taken over) or `UNKNOWN` (the store never heard of it, or
-    has forgotten all). `moved` are clients that were at home here and are elsewhere now; `dead` the workers whose lease has run out.
+    `standing`: `HELD`, `TAKEN` (it came too late: other workers have taken over) or `UNKNOWN` (the store never heard of it,
+    or has forgotten all). `moved` are clients that were at home here and are elsewhere now; `dead` the workers whose lease
+    has run out.
     """
 
     standing: str
@@ -146,7 +147,7 @@ class SharedRoster:
 
     def open(self, arrival: Arrival) -> Opening:
         record = self._here(arrival.id)
-        if record is not None and record.is_home and record.state is not State.ENDED:
+        if record is not None and record.is_home and record.facts.state == change.OPEN and record.state is not State.ENDED:
             return Opening(_seen(record, arrival), False)
         if record is None:
             self._local.check_room()
@@ -196,6 +197,7 @@ class SharedRoster:
         assert isinstance(record, SharedRecord)
         if not record.is_home:
             return Idle.ELSEWHERE
+        record.is_home = False  # who comes while this is being decided asks the store
         _, facts = self._change_record(record, change.expire(record.facts, self.worker))
         if facts is None or facts.home != self.worker:
             return Idle.ELSEWHERE
@@ -203,6 +205,8 @@ class SharedRoster:
 
     def may_close(self, record: Record) -> bool:
         assert isinstance(record, SharedRecord)
+        if record.facts.ender == self.worker:
+            return True  # decided by `is_idle`, or adopted from a worker that died while it ran
         _, facts = self._change_record(record, change.end(self.worker, record.close))
         if facts is None:  # somebody else has ended it; or the store has forgotten all, and nobody else knows of it
             return record.is_home and record.close is None

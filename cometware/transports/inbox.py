@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 _ELSEWHERE_SECONDS = 0.05
 """How often to look whether another worker is done with a client's message."""
+_RETRY_SECONDS = 2.0
 _TURN = 32
 """Messages of one client that are handled before the next client's turn."""
 _MAX_REFUSAL_BYTES = 64 * 1024
@@ -220,10 +221,24 @@ class Inboxes:
             self._take(record, received, source)
         elif source is not None:
             source.handled(record.accepted)
-        elif self._worker.roster.may_close(record):
-            client = Client(self._worker.channel, record, record.transport, record.dialect)
-            self.run(lambda: self._worker.call("close", client, job.reason), "on_close")
-            self._worker.roster.closed(record)
+        else:
+            self._close(record, job.reason)
+
+    def _close(self, record: Record, reason: str) -> None:
+        """Run `on_close`, if that is upon this worker; while the roster cannot be asked, put it off."""
+        roster = self._worker.roster
+        try:
+            if not roster.may_close(record):
+                return
+        except LogUnavailable:
+            gevent.spawn_later(_RETRY_SECONDS, self.end, record, reason)
+            return
+        client = Client(self._worker.channel, record, record.transport, record.dialect)
+        self.run(lambda: self._worker.call("close", client, reason), "on_close")
+        try:
+            roster.closed(record)
+        except LogUnavailable:
+            gevent.spawn_later(_RETRY_SECONDS, self.run, lambda: roster.closed(record), "the end of a client")
 
     def _take(self, record: Record, received: Received, source: Source) -> None:
         """Handle a message, if that is upon this worker."""

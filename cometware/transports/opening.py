@@ -71,7 +71,7 @@ def admit(
         worker.close_client(record, record.close)  # before its control has come through the log
     if record.state is State.ENDED:
         close = record.close or Close(1000)
-        worker.roster.forget(record)  # it is told once; whether it may come back is for `user` and `on_open` to decide
+        worker.forget(record)  # it is told once; whether it may come back is for `user` and `on_open` to decide
         return Admission(record, begin, opened, close=close)
     return _resume(worker, asked, record, begin, opened, other_user)
 
@@ -141,7 +141,7 @@ def _open(worker: Worker, record: Record, client: Client) -> None:
             worker.close_client(record, record.close)
     finally:
         if record.state is State.OPENING:
-            worker.roster.forget(record)
+            worker.forget(record)
             if record.settled is settled:
                 record.settled = Refused(503, "the opening of this client was given up")
         settled.set()

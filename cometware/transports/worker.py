@@ -23,7 +23,7 @@ from cometware.core.events import DRAIN, REPLACED, REVOKED, Close
 from cometware.core.wheel import Wheel, ticks
 from cometware.dialects.base import Shape
 from cometware.errors import BadFrame, LogUnavailable
-from cometware.roster.base import Record, State
+from cometware.roster.base import Idle, Record, State
 from cometware.transports.connection import Connection
 from cometware.transports.dispatcher import Dispatcher
 from cometware.transports.inbox import Inboxes
@@ -226,13 +226,31 @@ class Worker:
         for record in records:
             if record.state is State.OPEN:
                 try:
-                    if not self.roster.is_idle(record):
-                        continue
+                    idle = self.roster.is_idle(record)
                 except LogUnavailable:
+                    idle = Idle.BUSY
+                if record.connections:
+                    continue  # it came back meanwhile
+                if idle is Idle.BUSY:
                     self.is_away(record)
                     continue
+                if idle is Idle.ELSEWHERE:
+                    self.roster.forget(record)
+                    continue
                 self.ended(record, "timeout")
-            self.roster.forget(record)
+            self.forget(record)
+
+    def forget(self, record: Record) -> None:
+        """Let go of a client for good."""
+        self.roster.forget(record)
+        if self.roster.is_shared:
+            gevent.spawn(self._drop, record)
+
+    def _drop(self, record: Record) -> None:
+        try:
+            self.roster.drop(record)
+        except LogUnavailable:
+            pass  # the worker that looks after its grace finds it again
 
     def ended(self, record: Record, reason: str, close: Close | None = None) -> None:
         """End a client: its handlers learn it once. What it was told to do next waits for its next request."""
@@ -243,7 +261,7 @@ class Worker:
         self.polls.forget(record)
         self.inboxes.end(record, reason)
         if close is None or record.key is None:
-            self.roster.forget(record)
+            self.forget(record)
         else:
             self.is_away(record)
 

@@ -18,11 +18,17 @@ def knock(roster: Roster, id: str, key: str | None, user: str | None, now: float
     return roster.open(Arrival(id, key, user, "poll", "native", now))[:2]
 
 
+def let_go(roster: Roster, record: Record) -> None:
+    """Forget a client for good."""
+    roster.forget(record)
+    roster.drop(record)
+
+
 def is_other_user(roster: Roster, id: str, key: str) -> bool:
     """Was this key another client's until now? Whoever asks is not here afterwards."""
     opening = roster.open(Arrival(id, key, None, "poll", "native", 0))
     if opening.is_first:
-        roster.forget(opening.record)
+        let_go(roster, opening.record)
     return opening.was_other
 
 
@@ -73,17 +79,17 @@ class RosterContract(ABC):
 
     def test_who_is_forgotten_is_nowhere_any_more(self, roster: Roster) -> None:
         record, _ = knock(roster, "a", "key", "ann", 0)
-        roster.forget(record)
-        roster.forget(record)
+        let_go(roster, record)
+        let_go(roster, record)
         assert (roster.get("a"), roster.of_user("ann"), list(roster), len(roster)) == (None, [], [], 0)
         assert not is_other_user(roster, "b", "key")
         assert knock(roster, "a", "key", "ann", 1)[1]
 
     def test_to_forget_an_old_record_leaves_its_successor(self, roster: Roster) -> None:
         old, _ = knock(roster, "a", "key", "ann", 0)
-        roster.forget(old)
+        let_go(roster, old)
         new, _ = knock(roster, "a", "key", "ann", 1)
-        roster.forget(old)
+        let_go(roster, old)
         assert roster.get("a") is new
         assert roster.of_user("ann") == [new]
 
@@ -96,7 +102,7 @@ class RosterContract(ABC):
     def test_the_newest_user_of_a_key_stays_known_when_the_older_is_forgotten(self, roster: Roster) -> None:
         old, _ = knock(roster, "a", "key", "ann", 0)
         knock(roster, "b", "key", "bob", 0)
-        roster.forget(old)
+        let_go(roster, old)
         assert is_other_user(roster, "a", "key")
         assert not is_other_user(roster, "b", "key")
 
@@ -136,12 +142,12 @@ class RosterContract(ABC):
         with pytest.raises(RosterFull):
             knock(roster, "c", None, None, 0)
         assert not knock(roster, "a", "key a", None, 0)[1]
-        roster.forget(first)
+        let_go(roster, first)
         assert knock(roster, "c", None, None, 0)[1]
 
     def test_it_may_change_while_somebody_looks_through_it(self, roster: Roster) -> None:
         for number in range(10):
             knock(roster, str(number), None, None, 0)
         for record in roster:
-            roster.forget(record)
+            let_go(roster, record)
         assert len(roster) == 0
