@@ -78,6 +78,7 @@ def born(arrival: Arrival, birth: str, home: str) -> Facts:
         transport=arrival.transport,
         dialect=arrival.dialect,
         request=arrival.request,
+        why=arrival.why,
     )
 
 

@@ -87,6 +87,9 @@ class SharedRecord(Record):
 
     def __init__(self, facts: Facts) -> None:
         super().__init__(facts.id, facts.key, facts.user, facts.since)
+        self.transport, self.dialect, self.why = facts.transport, facts.dialect, facts.why
+        self.rooms = frozenset(facts.rooms) or NO_ROOMS
+        self.data = facts.data
         self.facts = facts
         self.is_home = False
         self.seen = 0.0
@@ -123,17 +126,23 @@ class SharedRoster:
         self._store = store
         self._local = MemoryRoster(limits)
         self._held_since: float | None = None
+        self._is_sure = True
+        """Do the records here agree with the store? Not certainly, after it was away."""
 
     # Swapping
 
     def _change(self, id: str, how: Change, known: Facts | None = None) -> tuple[Facts | None, Facts | None]:
         """Change a client's facts; return those that stood before, and those that stand now."""
-        while True:
-            wanted = how(known)
-            stands = self._store.swap(id, known, wanted)
-            if stands == wanted:
-                return known, stands
-            known = stands
+        try:
+            while True:
+                wanted = how(known)
+                stands = self._store.swap(id, known, wanted)
+                if stands == wanted:
+                    return known, stands
+                known = stands
+        except LogUnavailable:
+            self._is_sure = False
+            raise
 
     def _change_record(self, record: Record, how: Callable[[Facts], Facts | None]) -> tuple[Facts | None, Facts | None]:
         """Change the facts of a client that is known here, and only of this one."""
@@ -173,7 +182,6 @@ class SharedRoster:
         if record is None:
             record = SharedRecord(facts)
             record.state = _STATES[facts.state]
-            record.transport, record.dialect = facts.transport, facts.dialect
             self._local.add(record)
         record.take_over(facts, self.worker)
         return record
@@ -301,21 +309,40 @@ class SharedRoster:
         is_sure = now - self._held_since > self._lease_seconds
         return lease if is_sure else lease._replace(dead=())
 
+    def left_by(self, lease: Lease) -> list[SharedRecord]:
+        """Return the records of the clients that are to be looked after: those that have moved; all, if in doubt."""
+        if self._is_sure and lease.standing == HELD:
+            return [record for id in lease.moved if (record := self._here(id)) is not None]
+        return [record for record in cast("Iterable[SharedRecord]", self._local) if record.is_home]
+
     def follow(self, lease: Lease) -> Following:
         """Do what a lease asks for. Waits; beside other calls, if it must be."""
         following = Following([], [], [])
-        if lease.standing == HELD:
-            records = [record for id in lease.moved if (record := self._here(id)) is not None]
-        else:
-            records = [record for record in cast("Iterable[SharedRecord]", self._local) if record.is_home]
-        for record in records:
-            self._look_after(record, following, is_forgotten=lease.standing == UNKNOWN)
-        if lease.dead:
-            for facts in self._store.of_workers(lease.dead):
-                self._adopt(facts, lease.dead, following)
-            for worker in lease.dead:
-                self._store.bury(worker, _BURIED_SECONDS)
+        left = self.left_by(lease)
+        was_sure, self._is_sure = self._is_sure and lease.standing == HELD, True
+        try:
+            for record in left:
+                self._look_after(record, following, is_forgotten=lease.standing == UNKNOWN)
+            if not was_sure:
+                self._find_lost(following)
+            if lease.dead:
+                self._take_over(lease.dead, following)
+        except LogUnavailable:
+            self._is_sure = False
+            raise
         return following
+
+    def _find_lost(self, following: Following) -> None:
+        """Find clients whose opening here took effect, though that was not known here."""
+        for facts in self._store.of_workers([self.worker]):
+            if self._here(facts.id) is None:
+                following.adopted.append(self._take_in(facts))
+
+    def _take_over(self, dead: Sequence[str], following: Following) -> None:
+        for facts in self._store.of_workers(dead):
+            self._adopt(facts, dead, following)
+        for worker in dead:
+            self._store.bury(worker, _BURIED_SECONDS)
 
     def _look_after(self, record: SharedRecord, following: Following, *, is_forgotten: bool) -> None:
         """A client may be elsewhere now: unless it came back here since, or the store has lost all it knew."""
@@ -349,7 +376,7 @@ class SharedRoster:
 def _seen(record: SharedRecord, arrival: Arrival) -> SharedRecord:
     record.seen = arrival.now
     if arrival.comes or not record.transport:
-        record.transport, record.dialect = arrival.transport, arrival.dialect
+        record.transport, record.dialect, record.why = arrival.transport, arrival.dialect, arrival.why
     return record
 
 

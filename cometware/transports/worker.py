@@ -24,6 +24,7 @@ from cometware.core.wheel import Wheel, ticks
 from cometware.dialects.base import Shape
 from cometware.errors import BadFrame, LogUnavailable
 from cometware.roster.base import Idle, Record, State
+from cometware.roster.shared import SharedRoster
 from cometware.transports.connection import Connection
 from cometware.transports.dispatcher import Dispatcher
 from cometware.transports.inbox import Inboxes
@@ -31,6 +32,7 @@ from cometware.transports.poll import Poll, Polls
 from cometware.transports.poller import Poller
 from cometware.transports.pump import pump
 from cometware.transports.report import report
+from cometware.transports.tenant import Tenant
 from cometware.transports.websocket import WebSocket
 
 TICK_SECONDS = 0.25
@@ -73,6 +75,7 @@ class Worker:
         self._clock.start(self._tick)
         self._proof = loop.timer(PROOF_SECONDS)
         self._greenlet = gevent.spawn(self._run)
+        self._tenant = Tenant(self, self.roster) if isinstance(self.roster, SharedRoster) else None
 
     # The one greenlet: rounds, and between them whatever the clock brings
 
@@ -156,6 +159,7 @@ class Worker:
         assert record is not None
         others = record.connections
         record.connections = (*others, connection)
+        record.away_tick = self.wheel.tick + self._grace_ticks
         for other in others:
             if isinstance(other, Poll):
                 other.beat()
@@ -251,6 +255,10 @@ class Worker:
             self.roster.drop(record)
         except LogUnavailable:
             pass  # the worker that looks after its grace finds it again
+
+    def seen_seconds_ago(self, record: Record) -> float:
+        """When did this client last come here with a connection? At most a tick too long ago."""
+        return (self.wheel.tick - record.away_tick + self._grace_ticks + 1) * TICK_SECONDS
 
     def ended(self, record: Record, reason: str, close: Close | None = None) -> None:
         """End a client: its handlers learn it once. What it was told to do next waits for its next request."""
@@ -368,6 +376,8 @@ class Worker:
         self._clock.stop()
         self._proof.stop()
         self._greenlet.kill()
+        if self._tenant is not None:
+            self._tenant.close()
         for connection in [connection for record in self.roster for connection in record.connections]:
             connection.lost("shutdown")
         self.poller.close()

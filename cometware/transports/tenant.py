@@ -1,0 +1,81 @@
+"""A worker beside others: it renews its lease, gives up clients that are elsewhere, and steps in for workers that died."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, cast
+
+import gevent
+
+from cometware.core.events import REPLACED, Close
+from cometware.errors import LogUnavailable
+from cometware.roster.base import State
+from cometware.roster.shared import Following, Lease, SharedRecord, SharedRoster
+from cometware.transports.poll import Poll
+from cometware.transports.report import report
+
+if TYPE_CHECKING:
+    from cometware.transports.worker import Worker
+
+
+class Tenant:
+    """One greenlet; a second one, while there is much to look after, so that the lease never waits for it."""
+
+    def __init__(self, worker: Worker, roster: SharedRoster) -> None:
+        self._worker = worker
+        self._roster = roster
+        self._pause = worker.limits.lease_seconds / 3
+        self._greenlet = gevent.spawn(self._run)
+
+    def _run(self) -> None:
+        while True:
+            try:
+                lease = self._roster.renew(time.monotonic())
+            except LogUnavailable:
+                pass  # the store has said so in the log
+            except Exception:
+                report("the lease of this worker")
+            else:
+                gevent.spawn(self._follow, lease)
+            gevent.sleep(self._pause)
+
+    def _follow(self, lease: Lease) -> None:
+        worker, now = self._worker, time.time()
+        for record in self._roster.left_by(lease):
+            record.seen = max(record.seen, now - worker.seen_seconds_ago(record))
+        try:
+            following = self._roster.follow(lease)
+        except LogUnavailable:
+            return  # the next lease begins where this one ended
+        self._give_up(following)
+        for record in (*following.adopted, *following.unfinished):
+            request = cast(SharedRecord, record).facts.request
+            if request:
+                worker.channel.remember(record, request)
+            if record.state is State.ENDED:
+                worker.inboxes.end(record, "timeout")
+            elif record.key is None:
+                worker.ended(record, "timeout")
+            elif not record.connections:
+                worker.is_away(record)
+
+    def _give_up(self, following: Following) -> None:
+        """Let clients go that another worker serves: what is open here ends as if they had come back here."""
+        worker = self._worker
+        for record in following.gone:
+            worker.polls.forget(record)
+            for connection in record.connections:
+                if isinstance(connection, Poll):
+                    connection.beat()
+                else:
+                    connection.end_later(Close(REPLACED, "served by another worker"), worker.limits.overlap_seconds)
+            if not record.connections:
+                worker.is_away(record)
+
+    def close(self) -> None:
+        """Let others take over at once."""
+        self._greenlet.kill()
+        try:
+            self._roster.resign()
+        except LogUnavailable:
+            pass  # they find out by themselves
