@@ -110,9 +110,9 @@ class Following(NamedTuple):
     """What a renewed lease asks of this worker: `gone` are clients that are served elsewhere now, or not at all; `adopted`
     those that are at home here from now on, `unfinished` those whose `on_close` is upon this worker."""
 
-    gone: list[Record]
-    adopted: list[Record]
-    unfinished: list[Record]
+    gone: list[SharedRecord]
+    adopted: list[SharedRecord]
+    unfinished: list[SharedRecord]
 
 
 class SharedRoster:
@@ -156,7 +156,7 @@ class SharedRoster:
 
     def open(self, arrival: Arrival) -> Opening:
         record = self._here(arrival.id)
-        if record is not None and record.is_home and record.facts.state == change.OPEN and record.state is not State.ENDED:
+        if record is not None and record.is_home and _stays(record):
             return Opening(_seen(record, arrival), False)
         if record is None:
             self._local.check_room()
@@ -168,8 +168,10 @@ class SharedRoster:
         assert facts is not None
         is_first = facts.birth == new.birth
         if facts.state == change.OPENING and not is_first:
-            found = record if record is not None and record.facts.birth == facts.birth else SharedRecord(facts)
-            return Opening(found, False)  # another worker opens it: nobody here knows it yet
+            here = self._here(arrival.id)
+            if here is not None and here.facts.birth == facts.birth:
+                return Opening(here, False)
+            return Opening(SharedRecord(facts), False)  # another worker opens it: nobody here knows it yet
         record = self._take_in(facts)
         return Opening(_seen(record, arrival), is_first, other not in (None, arrival.id))
 
@@ -371,6 +373,13 @@ class SharedRoster:
     def resign(self) -> None:
         """This worker ends: others may take over at once. Waits."""
         self._store.renew(self.worker, 0)
+
+
+def _stays(record: SharedRecord) -> bool:
+    """Is all known here of this client that matters: it is open, or this worker is just opening it?"""
+    if record.state is State.OPENING:
+        return record.settled is not None
+    return record.state is State.OPEN and record.facts.state == change.OPEN
 
 
 def _seen(record: SharedRecord, arrival: Arrival) -> SharedRecord:

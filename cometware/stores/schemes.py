@@ -12,6 +12,7 @@ from cometware.logs.base import Log
 from cometware.logs.memory import MemoryLog
 from cometware.roster.base import Roster
 from cometware.roster.memory import MemoryRoster
+from cometware.roster.shared import SharedRoster
 
 Open: TypeAlias = Callable[[], tuple[Log, Roster]]
 """Make a channel's log and roster for this process. It waits for nothing: `Log.open` does."""
@@ -38,12 +39,14 @@ def _memory(url: str, name: str, limits: Limits) -> Open:
 
 def _sqlite(url: str, name: str, limits: Limits) -> Open:
     from cometware.logs.sqlite import SqliteLog
+    from cometware.roster.sqlite import SqliteFacts
     from cometware.stores.sqlite import SqliteStore
 
     path = quote(os.path.abspath(SqliteStore(url, name, limits).path))  # as seen from here, wherever the process goes
 
     def open() -> tuple[Log, Roster]:
-        return SqliteLog(SqliteStore(f"sqlite:///{path}", name, limits), limits), MemoryRoster(limits)
+        store = SqliteStore(f"sqlite:///{path}", name, limits)
+        return SqliteLog(store, limits), SharedRoster(limits, SqliteFacts(store))
 
     return open
 

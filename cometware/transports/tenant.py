@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import gevent
 
 from cometware.core.events import REPLACED, Close
 from cometware.errors import LogUnavailable
 from cometware.roster.base import State
-from cometware.roster.shared import Following, Lease, SharedRecord, SharedRoster
+from cometware.roster.shared import Following, Lease, SharedRoster
 from cometware.transports.poll import Poll
 from cometware.transports.report import report
 
@@ -41,15 +41,15 @@ class Tenant:
 
     def _follow(self, lease: Lease) -> None:
         worker, now = self._worker, time.time()
-        for record in self._roster.left_by(lease):
-            record.seen = max(record.seen, now - worker.seen_seconds_ago(record))
+        for left in self._roster.left_by(lease):
+            left.seen = max(left.seen, now - worker.seen_seconds_ago(left))
         try:
             following = self._roster.follow(lease)
         except LogUnavailable:
             return  # the next lease begins where this one ended
         self._give_up(following)
         for record in (*following.adopted, *following.unfinished):
-            request = cast(SharedRecord, record).facts.request
+            request = record.facts.request
             if request:
                 worker.channel.remember(record, request)
             if record.state is State.ENDED:

@@ -1,7 +1,8 @@
 """An ordinary Flask application with a channel, and views that let a test publish and see what the handlers saw.
 
-Environment: `LIMITS` is JSON for `cometware.Limits`, `SUBPROTOCOLS` a list with spaces between. A connection's query
-steers `on_open`: `refuse=<status>`, `gate=<name>` waits until a test opens that gate, `room=<name>` joins.
+Environment: `CHANNEL` is the channel's URL, `LIMITS` is JSON for `cometware.Limits`, `SUBPROTOCOLS` a list with spaces
+between. A connection's query steers `on_open`: `refuse=<status>`, `gate=<name>` waits until a test opens that gate,
+`room=<name>` joins.
 """
 
 from __future__ import annotations
@@ -30,7 +31,9 @@ GATE_SECONDS = 60
 
 app = Flask(__name__)
 app.secret_key = "not a secret"
-channel = Channel(limits=Limits(**json.loads(os.environ.get("LIMITS", "{}"))), around=app.app_context)
+channel = Channel(
+    os.environ.get("CHANNEL", "memory:"), limits=Limits(**json.loads(os.environ.get("LIMITS", "{}"))), around=app.app_context
+)
 
 
 class Deliberate(Exception):
