@@ -27,8 +27,8 @@ _TABLES = (
 )
 """`bytes` counts all that was ever appended, up to and with this entry: a difference of two is what lies between."""
 
-_TRIMMED = 8
-"""The oldest entries that an append looks at: more than one, so that a log that is too long becomes shorter."""
+_TRIM_EVERY = 16
+"""Entries behind which the oldest are looked at, and twice as many of them."""
 
 
 class SqliteLog(Mirror):
@@ -37,7 +37,9 @@ class SqliteLog(Mirror):
     def __init__(self, store: SqliteStore, limits: Limits) -> None:
         super().__init__("", limits)
         self._store = store
-        self._own: dict[int, tuple[bytes, Message]] = {}
+        self._transaction = 0
+        self._epoch, self._end, self._bytes = "", 0, 0
+        self._fresh: list[Entry] = []
         store.prepare(self._prepare)
         store.subscribe(self._follow)
 
@@ -45,40 +47,55 @@ class SqliteLog(Mirror):
         self._store.do(lambda _: None)  # the window is there before this returns
 
     def append(self, message: Message, once: str | None = None) -> Position:
-        packed, seen = pack(message), self._window.head
-        return self._store.do(lambda connection: self._append(connection, message, packed, seen, once))
+        packed = pack(message)
+        return self._store.do(lambda connection: self._append(connection, message, packed, once))
 
     def close(self) -> None:
         self._wakers = ()
         self._store.close()
 
-    # In the store's thread
+    # In the store's thread, within a transaction: `_epoch`, `_end` and `_bytes` are where the log ends in it, and `_fresh`
+    # is what it has appended
 
     def _prepare(self, connection: sqlite3.Connection) -> None:
         for table in _TABLES:
             connection.execute(table)
         connection.execute("INSERT OR IGNORE INTO log VALUES (?, ?, 0, 0)", (self._store.name, secrets.token_hex(4)))
 
-    def _append(
-        self, connection: sqlite3.Connection, message: Message, packed: bytes, seen: Position, once: str | None
-    ) -> Position:
-        name, now = self._store.name, time.time()
-        epoch, head, size = self._log(connection)
+    def _append(self, connection: sqlite3.Connection, message: Message, packed: bytes, once: str | None) -> Position:
+        if self._transaction != self._store.transaction:
+            self._begin(connection)
         if once is not None:
-            known = connection.execute("SELECT offset, seconds FROM once WHERE log = ? AND key = ?", (name, once)).fetchone()
-            if known is not None and known[0] <= head and known[1] > now - self._limits.once_seconds:
-                return Position(epoch, known[0])
-        if epoch == seen.epoch and head < seen.offset:
-            epoch = secrets.token_hex(4)
-        head, size = head + 1, size + message.cost_bytes
-        connection.execute("UPDATE log SET epoch = ?, head = ?, bytes = ? WHERE name = ?", (epoch, head, size, name))
-        connection.execute("INSERT INTO entry VALUES (?, ?, ?, ?, ?)", (name, head, size, now, packed))
-        self._trim(connection, head, size, now)
+            known = self._published(connection, once)
+            if known is not None:
+                return Position(self._epoch, known)
+        offset, size, now = self._end + 1, self._bytes + message.cost_bytes, time.time()
+        connection.execute("INSERT INTO entry VALUES (?, ?, ?, ?, ?)", (self._store.name, offset, size, now, packed))
         if once is not None:
-            self._remember(connection, once, head, now)
-        self._own[head] = packed, message
-        self._store.announce()
-        return Position(epoch, head)
+            self._remember(connection, once, offset, now)
+        self._end, self._bytes = offset, size
+        position = Position(self._epoch, offset)
+        self._fresh.append(Entry(position, message))
+        return position
+
+    def _begin(self, connection: sqlite3.Connection) -> None:
+        self._transaction = self._store.transaction
+        self._fresh = []
+        self._epoch, self._end, self._bytes = self._log(connection)
+        self._store.at_end(self._settle)
+        seen = self._window.head
+        if self._epoch == seen.epoch and self._end < seen.offset:
+            self._epoch = secrets.token_hex(4)  # an older copy of the file: never an offset twice in one epoch
+
+    def _settle(self, connection: sqlite3.Connection) -> None:
+        if self._fresh:
+            connection.execute(
+                "UPDATE log SET epoch = ?, head = ?, bytes = ? WHERE name = ?",
+                (self._epoch, self._end, self._bytes, self._store.name),
+            )
+            if self._end // _TRIM_EVERY != (self._end - len(self._fresh)) // _TRIM_EVERY:
+                self._trim(connection)
+            self._store.announce()
 
     def _log(self, connection: sqlite3.Connection) -> tuple[str, int, int]:
         sql = "SELECT epoch, head, bytes FROM log WHERE name = ?"
@@ -89,20 +106,27 @@ class SqliteLog(Mirror):
             assert found is not None
         return found
 
-    def _trim(self, connection: sqlite3.Connection, head: int, size: int, now: float) -> None:
-        limits, keep = self._limits, head
-        oldest = connection.execute(
-            "SELECT offset, bytes, seconds FROM entry WHERE log = ? ORDER BY offset LIMIT ?", (self._store.name, _TRIMMED)
-        ).fetchall()
-        for keep, upto, seconds in oldest:
-            if (
-                keep > head - limits.window_entries
-                and (size - upto < limits.window_bytes)
-                and seconds > now - limits.history_seconds
-            ):
+    def _trim(self, connection: sqlite3.Connection) -> None:
+        """Forget the oldest entries, if they are too many, too large or too old; the last one always stays."""
+        name, limits, oldest = self._store.name, self._limits, time.time() - self._limits.history_seconds
+        keep = self._end - limits.window_entries + 1
+        rows = connection.execute(
+            "SELECT offset, bytes, seconds FROM entry WHERE log = ? AND offset >= ? ORDER BY offset LIMIT ?",
+            (name, keep, len(self._fresh) + 2 * _TRIM_EVERY),
+        )
+        for offset, upto, seconds in rows:
+            keep = offset
+            if self._bytes - upto < limits.window_bytes and seconds > oldest:
                 break
-        if keep != oldest[0][0]:
-            connection.execute("DELETE FROM entry WHERE log = ? AND offset < ? AND offset < ?", (self._store.name, keep, head))
+        connection.execute("DELETE FROM entry WHERE log = ? AND offset < ?", (name, min(keep, self._end)))
+
+    def _published(self, connection: sqlite3.Connection, once: str) -> int | None:
+        """Return where the message with this key is."""
+        known = connection.execute(
+            "SELECT offset FROM once WHERE log = ? AND key = ? AND seconds > ? AND offset <= ?",
+            (self._store.name, once, time.time() - self._limits.once_seconds, self._end),
+        ).fetchone()
+        return None if known is None else int(known[0])
 
     def _remember(self, connection: sqlite3.Connection, once: str, offset: int, now: float) -> None:
         """Keep a key, and forget those that are too old or too many."""
@@ -114,16 +138,32 @@ class SqliteLog(Mirror):
             if number <= newest + 1 - limits.once_keys or seconds <= now - limits.once_seconds:
                 connection.execute("DELETE FROM once WHERE log = ? AND number = ?", (name, number))
 
+    # In the store's thread, behind a commit
+
     def _follow(self, connection: sqlite3.Connection) -> None:
         """Bring the window up to what is committed."""
+        if self._transaction == self._store.transaction and self._fresh and self._follows(self._fresh[0]):
+            entries, self._fresh = self._fresh, []
+            self._add(entries)
+            self._wake()
+            return
+        self._fresh = []
         connection.execute("BEGIN")
         try:
             changed = self._read(connection)
         finally:
-            self._own.clear()
             connection.execute("COMMIT")
         if changed:
             self._wake()
+
+    def _follows(self, entry: Entry) -> bool:
+        epoch, offset = self._window.head
+        return entry.position == Position(epoch, offset + 1)
+
+    def _add(self, entries: Iterable[Entry]) -> None:
+        with self._lock:
+            for entry in entries:
+                self._window.add(entry)
 
     def _read(self, connection: sqlite3.Connection) -> bool:
         epoch, head, _ = self._log(connection)
@@ -136,10 +176,7 @@ class SqliteLog(Mirror):
             return True
         if head == known.offset:
             return False
-        entries = self._behind(connection, epoch, known.offset)
-        with self._lock:
-            for entry in entries:
-                self._window.add(entry)
+        self._add(self._behind(connection, epoch, known.offset))
         return True
 
     def _all(self, connection: sqlite3.Connection, epoch: str, head: int) -> tuple[int, Iterable[Entry]]:
@@ -150,9 +187,4 @@ class SqliteLog(Mirror):
         rows = connection.execute(
             "SELECT offset, message FROM entry WHERE log = ? AND offset > ? ORDER BY offset", (self._store.name, offset)
         )
-        entries = []
-        for place, packed in rows:
-            own = self._own.get(place)
-            message = own[1] if own is not None and own[0] == packed else unpack(packed)
-            entries.append(Entry(Position(epoch, place), message))
-        return entries
+        return [Entry(Position(epoch, place), unpack(packed)) for place, packed in rows]

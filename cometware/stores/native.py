@@ -8,11 +8,11 @@ from __future__ import annotations
 import os
 import select
 import sys
+from collections import deque
 from collections.abc import Callable
 from importlib import import_module
 from typing import Any, Protocol
-
-from cometware.logs.base import real_lock
+from weakref import WeakKeyDictionary
 
 
 def original(module: str, name: str) -> Any:
@@ -103,23 +103,42 @@ class _ThreadWaiter:
 class _GreenletWaiter:
     def __init__(self, hub: Any) -> None:
         self._waiter = sys.modules["gevent.hub"].Waiter(hub)
-        self._watcher: Any = hub.loop.async_()
-        self._watcher.start(self._waiter.switch, True)
-        self._guard = real_lock()
+        bell = _hub_bells.get(hub)
+        if bell is None:
+            bell = _hub_bells[hub] = _HubBell(hub)
+        self._bell = bell
 
     def wake(self) -> None:
-        with self._guard:
-            if self._watcher is not None:
-                self._watcher.send()
+        self._bell.ring(self._waiter)
 
     def wait(self, seconds: float) -> bool:
-        try:
-            with sys.modules["gevent"].Timeout(seconds, False):
-                self._waiter.get()
-                return True
-            return False
-        finally:
-            with self._guard:
-                watcher, self._watcher = self._watcher, None
-                watcher.stop()
-                watcher.close()
+        with sys.modules["gevent"].Timeout(seconds, False):
+            self._waiter.get()
+            return True
+        return False
+
+
+class _HubBell:
+    """Wakes greenlets of one event loop from other threads: many with one signal, so that what they do next is one group."""
+
+    def __init__(self, hub: Any) -> None:
+        self._ready: deque[Any] = deque()
+        self._rung = False
+        self._watcher: Any = hub.loop.async_(ref=False)
+        self._watcher.start(self._answer)
+
+    def ring(self, waiter: Any) -> None:
+        self._ready.append(waiter)
+        if not self._rung:
+            self._rung = True
+            self._watcher.send()
+
+    def _answer(self) -> None:
+        self._rung = False  # before the first is taken: who comes later rings again
+        while self._ready:
+            self._ready.popleft().switch(True)
+
+
+_hub_bells: WeakKeyDictionary[Any, _HubBell] = WeakKeyDictionary()
+
+os.register_at_fork(after_in_child=_hub_bells.clear)  # a bell may have been rung just then, by a thread that is no more

@@ -11,6 +11,7 @@ import sqlite3
 from collections.abc import Callable
 from urllib.parse import unquote
 
+from cometware.errors import LogUnavailable
 from cometware.limits import Limits
 from cometware.stores.base import Away, Call, Store
 from cometware.stores.neighbours import Neighbours
@@ -21,7 +22,8 @@ _NETWORK_FUSE = ("fuse.sshfs", "fuse.glusterfs", "fuse.s3fs", "fuse.rclone", "fu
 
 
 class SqliteStore(Store[sqlite3.Connection]):
-    """An operation is called with the connection, inside a transaction that it must not end.
+    """An operation is called with the connection, inside a transaction that it must not end. It may be called twice, if
+    another one of its group fails; all that it changes is in the database.
 
     Raises:
         ValueError: The URL names no file, or one on a file system of the network.
@@ -41,10 +43,17 @@ class SqliteStore(Store[sqlite3.Connection]):
         self._identity: tuple[int, int] | None = None
         self._neighbours: Neighbours | None = None
         self._announced = False
+        self._finishers: list[Callable[[sqlite3.Connection], None]] = []
+        self.transaction = 0
+        """The number of the transaction that runs, or ran last; for operations and subscribers."""
 
     def announce(self) -> None:
         """Within an operation: what it writes is to wake the subscribers of all processes that use this file."""
         self._announced = True
+
+    def at_end(self, finish: Callable[[sqlite3.Connection], None]) -> None:
+        """Within an operation: have something done behind the last operation of this transaction."""
+        self._finishers.append(finish)
 
     def _open(self) -> sqlite3.Connection:
         try:
@@ -68,30 +77,62 @@ class SqliteStore(Store[sqlite3.Connection]):
             self._bell.watch(self._neighbours.fileno())
 
     def _group(self, connection: sqlite3.Connection, calls: list[Call[sqlite3.Connection]]) -> None:
-        self._announced = False
         try:
-            connection.execute("BEGIN IMMEDIATE")
-        except sqlite3.Error as error:
-            raise Away(self._explained(error), untouched=True) from error
-        try:
-            for call in calls:
-                self._one(connection, call)
-            connection.execute("COMMIT")
+            if not self._together(connection, calls):
+                self._each(connection, calls)
         except sqlite3.Error as error:
             raise Away(self._explained(error)) from error
         if self._announced and self._neighbours is not None:
             self._neighbours.wake()
 
-    def _one(self, connection: sqlite3.Connection, call: Call[sqlite3.Connection]) -> None:
-        connection.execute("SAVEPOINT one")
+    def _together(self, connection: sqlite3.Connection, calls: list[Call[sqlite3.Connection]]) -> bool:
+        """Run calls as if none would fail, for that is cheap. Did none?"""
+        self._begin(connection)
         try:
-            call.result = call.operation(connection)
-        except Exception as error:
-            if not connection.in_transaction:
-                raise  # SQLite has given up the whole transaction, for instance because the disk is full
-            connection.execute("ROLLBACK TO one")
-            call.error = error
-        connection.execute("RELEASE one")
+            for call in calls:
+                call.result = call.operation(connection)
+        except Exception:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            return False
+        self._commit(connection)
+        return True
+
+    def _each(self, connection: sqlite3.Connection, calls: list[Call[sqlite3.Connection]]) -> None:
+        """Run calls so that one that fails undoes only itself."""
+        self._begin(connection)
+        for call in calls:
+            connection.execute("SAVEPOINT one")
+            try:
+                call.result = call.operation(connection)
+            except Exception as error:
+                if not connection.in_transaction:
+                    raise  # SQLite has given up all of it, for instance because the disk is full
+                connection.execute("ROLLBACK TO one")
+                call.error = self._fault(error)
+            connection.execute("RELEASE one")
+        self._commit(connection)
+
+    def _begin(self, connection: sqlite3.Connection) -> None:
+        self._announced = False
+        self._finishers.clear()
+        self.transaction += 1
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+        except sqlite3.Error as error:
+            raise Away(self._explained(error), untouched=True) from error
+
+    def _commit(self, connection: sqlite3.Connection) -> None:
+        for finish in self._finishers:
+            finish(connection)
+        connection.execute("COMMIT")
+
+    def _fault(self, error: Exception) -> Exception:
+        if not isinstance(error, sqlite3.OperationalError):
+            return error
+        unavailable = LogUnavailable(self.url, self._explained(error))
+        unavailable.__cause__ = error
+        return unavailable
 
     def _vanished(self, connection: sqlite3.Connection) -> bool:
         return _identity(self.path) != self._identity
