@@ -1,11 +1,15 @@
-"""The application under test: an ordinary Flask app, bare and with its channel."""
+"""The application under test: an ordinary Flask app, bare, with its channel, and with views that block in native threads."""
 
 from __future__ import annotations
 
+import time
+from collections.abc import Iterator
 from typing import Any
 
-from flask import Flask
+from flask import Flask, Response
+from gevent import monkey
 
+from benchmarks.servers import THREADS
 from cometware import Channel, Client, Cometware
 
 
@@ -20,8 +24,35 @@ def make() -> Flask:
     return flask_app
 
 
+def make_blocking() -> Flask:
+    """Make one whose views say that they have begun, and then hold their thread."""
+    flask_app = make()
+    sleep = monkey.get_original("time", "sleep")
+
+    @flask_app.get("/sleep/<float:seconds>")
+    def sleeping(seconds: float) -> Response:
+        def pieces() -> Iterator[bytes]:
+            yield b"begun"
+            sleep(seconds)
+
+        return Response(pieces())
+
+    @flask_app.get("/compute/<float:seconds>")
+    def computing(seconds: float) -> Response:
+        def pieces() -> Iterator[bytes]:
+            yield b"begun"
+            end = time.monotonic() + seconds
+            while time.monotonic() < end:
+                pass
+
+        return Response(pieces())
+
+    return flask_app
+
+
 bare = make()
 app = make()
+blocking = make_blocking()
 channel = Channel()
 
 
@@ -35,3 +66,4 @@ def said(client: Client, data: Any) -> None:
 
 
 app.wsgi_app = Cometware(app.wsgi_app, channel)  # type: ignore[method-assign]
+blocking.wsgi_app = Cometware(blocking.wsgi_app, channel, threads=THREADS)  # type: ignore[method-assign]

@@ -6,10 +6,11 @@ Rule: `Tally.busy` tells how much of a core the load itself took; a figure with 
 from __future__ import annotations
 
 import gc
+import http.client
 import select
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 
 from benchmarks.clients import Client, Visitor, WebSocket, text
@@ -236,3 +237,18 @@ class Crowd:
             tally.times = [taken for visitor in visitors for taken in visitor.finish()]
             tally.count = len(tally.times)
         return tally
+
+
+@contextmanager
+def held(server: Server, paths: Sequence[str]) -> Iterator[None]:
+    """Hold views of the application for the length of the block, or for as long as they say; each begins before the block."""
+    with ExitStack() as stack:
+        for path in paths:
+            connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=STALL_SECONDS)
+            stack.callback(connection.close)
+            connection.request("GET", path)
+            response = connection.getresponse()
+            stack.callback(response.read)
+            if response.read(5) != b"begun":
+                raise RuntimeError(f"{path} did not begin: {response.status}")
+        yield

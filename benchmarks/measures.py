@@ -6,7 +6,7 @@ Rule: a figure is the median over the rounds; a ratio is the median of each roun
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -14,8 +14,20 @@ from statistics import median
 from typing import NamedTuple, cast
 
 from benchmarks.clients import Client, EventStream, Poll, SocketIO, SocketIOPoll, Visitor, WebSocket
-from benchmarks.load import Crowd, Faults, Tally
-from benchmarks.servers import BARE, BY_HAND, COMETWARE, FLOOR, SOCKETIO, Server, cores, missing_peers, running
+from benchmarks.load import Crowd, Faults, Tally, held
+from benchmarks.servers import (
+    BARE,
+    BY_HAND,
+    COMETWARE,
+    FLOOR,
+    SOCKETIO,
+    THREADED,
+    THREADS,
+    Server,
+    cores,
+    missing_peers,
+    running,
+)
 
 WEBSOCKET, SSE, POLL = "WebSocket", "SSE", "long poll"
 MICRO, MILLI = 1e6, 1e3
@@ -36,6 +48,7 @@ _ENGINE = "/socket.io/?EIO=4&transport="
 WAYS: Mapping[str, Mapping[str, Way]] = {
     FLOOR: {WEBSOCKET: Way(WebSocket, "/ws"), SSE: Way(EventStream, "/sse"), POLL: Way(Poll, "/poll")},
     COMETWARE: {WEBSOCKET: Way(WebSocket, "/comet"), SSE: Way(EventStream, "/comet"), POLL: Way(Poll, "/comet")},
+    THREADED: {WEBSOCKET: Way(WebSocket, "/comet")},
     SOCKETIO: {WEBSOCKET: Way(SocketIO, _ENGINE + "websocket"), POLL: Way(SocketIOPoll, _ENGINE + "polling")},
     BY_HAND: {WEBSOCKET: Way(WebSocket, "/ws"), SSE: Way(EventStream, "/sse")},
 }
@@ -94,8 +107,8 @@ class Bench:
         return self._servers[name]
 
     def names(self, transport: str) -> list[str]:
-        """Name the servers that have a transport and can be run here."""
-        return [name for name, ways in WAYS.items() if transport in ways and name not in self._absent]
+        """Name the servers that have a transport and can be run here; the one with threads is compared with itself alone."""
+        return [name for name, ways in WAYS.items() if transport in ways and name not in {THREADED, *self._absent}]
 
     def crowd(self, server: Server, transport: str, count: int, *, publishing: bool = True) -> Crowd:
         way = WAYS[server.name][transport]
@@ -279,6 +292,45 @@ def flood(bench: Bench) -> list[Row]:
         )
 
 
+def blocked(bench: Bench) -> list[Row]:
+    """All threads of the application are held by views, which sleep or compute: how long a message takes.
+
+    The reference is the same server at rest. With `threads`, sleeping views may cost nothing; computing ones take their
+    turns of Python's one interpreter lock, the more so the more of them there are.
+    """
+    effort, server = bench.effort, bench.server(THREADED)
+    seconds = 5 * effort.seconds
+    kinds: Mapping[str, Sequence[str]] = {
+        "at rest": (),
+        f"{THREADS} views sleep": ["/sleep"] * THREADS,
+        "1 view computes": ["/compute"],
+        f"{THREADS} views compute": ["/compute"] * THREADS,
+    }
+    times: dict[str, list[float]] = {kind: [] for kind in kinds}
+    medians: dict[str, list[float]] = {kind: [] for kind in kinds}
+    with bench.crowd(server, WEBSOCKET, effort.echoing) as crowd:
+        for _ in range(min(3, effort.rounds)):
+            for kind, paths in kinds.items():
+                with held(server, [f"{path}/{seconds + 0.5:.1f}" for path in paths]):
+                    tally = crowd.pace(seconds, 20)
+                times[kind].append(tally.percentile(99) * MILLI)
+                medians[kind].append(tally.percentile(50) * MILLI)
+        faults = crowd.faults
+    rest = times["at rest"]
+    return [
+        Row(
+            f"delivery to {effort.echoing} clients, {kind}",
+            server.name,
+            median(mine),
+            "ms (p99)",
+            median(own / reference for own, reference in zip(mine, rest, strict=True)),
+            f"p50 {median(medians[kind]):.1f} ms",
+            faults=faults,
+        )
+        for kind, mine in times.items()
+    ]
+
+
 MEASURES: Mapping[str, Callable[[Bench], list[Row]]] = {
     "websocket": partial(fanout, transport=WEBSOCKET, window=1),
     "waiting": partial(fanout, transport=WEBSOCKET, window=64),
@@ -290,6 +342,7 @@ MEASURES: Mapping[str, Callable[[Bench], list[Row]]] = {
     "idle": idle,
     "request": request,
     "flood": flood,
+    "blocked": blocked,
 }
 
 

@@ -21,6 +21,9 @@ _QUIET_CHECKS = 200
 FLOOR = "floor"
 BARE = "bare app"
 COMETWARE = "cometware"
+THREADED = "cometware, threads"
+THREADS = 4
+"""Native threads of that one's application, and as many of its handlers."""
 SOCKETIO = "Flask-SocketIO"
 BY_HAND = "by hand"
 
@@ -28,6 +31,7 @@ _COMMANDS = {
     FLOOR: ["benchmarks.floor"],
     BARE: ["cometware", "serve", "benchmarks.apps:bare", "--bind", "127.0.0.1:0"],
     COMETWARE: ["cometware", "serve", "benchmarks.apps:app", "--bind", "127.0.0.1:0"],
+    THREADED: ["cometware", "serve", "benchmarks.apps:blocking", "--bind", "127.0.0.1:0"],
     SOCKETIO: ["benchmarks.peers", "flask-socketio"],
     BY_HAND: ["benchmarks.peers", "by-hand"],
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from typing import Any
 
 from flask import Flask, Response, request
@@ -20,6 +21,11 @@ channel = Channel()
 def blocking_view(seconds: float) -> str:
     block(seconds)
     return "done"
+
+
+@app.get("/switch")
+def switch() -> str:
+    return f"{sys.getswitchinterval():g}"
 
 
 @app.post("/echo")

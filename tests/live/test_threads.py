@@ -46,6 +46,11 @@ def test_a_message_arrives_while_a_view_and_a_handler_block(threaded: Server) ->
         stream.close()
 
 
+def test_threads_that_compute_are_asked_for_pythons_lock_sooner_than_by_default(threaded: Server) -> None:
+    assert threaded.request("GET", "/comet?wait=0")[0] == 200
+    assert threaded.get("/switch") == "0.0002"
+
+
 def test_the_bodies_of_requests_and_answers_pass_through_threads_whole(threaded: Server) -> None:
     body = bytes(range(256)) * 20_000
     assert threaded.request("POST", "/echo", body)[2] == body
@@ -57,4 +62,4 @@ def test_without_threads_the_watchdog_names_the_line_that_held_the_loop() -> Non
     with serve({"threads": 0}, application=APPLICATION) as server:
         assert server.request("GET", "/block/1.0")[2] == b"done"
         (line,) = [line for line in server.errors.splitlines() if "event loop was held" in line]
-        assert "blocking_app.py:21 in blocking_view" in line
+        assert "blocking_app.py:22 in blocking_view" in line
