@@ -19,7 +19,6 @@ from cometware.endpoint.answers import Headers, error_response, json_response, n
 from cometware.endpoint.exchange import StartResponse, User
 from cometware.hooks import AppHooks, is_below, is_hook
 from cometware.servers.detect import detect
-from cometware.servers.threaded import Threaded
 from cometware.threads import InThreads
 
 logger = logging.getLogger("cometware")
@@ -94,7 +93,7 @@ class Cometware:
                 return error_response(404, "path", "nothing is here")(environ, start_response)
             environ["cometware.channel"] = self.channel
         app = self.app
-        if self._in_threads is not None and not isinstance(detect(environ, start_response), Threaded):
+        if self._in_threads is not None and not detect(environ, start_response).may_block:
             app = self._in_threads
         result: Iterable[bytes] = app(environ, start_response)
         return result

@@ -59,6 +59,12 @@ class Endpoint:
         if self._worker is not None:
             self._worker.drain(window_seconds)
 
+    def use(self, worker: Worker | None) -> Worker | None:
+        """Serve by this worker from now on (None: by one that is made when it is needed); return the one before. For tests."""
+        self._told = True
+        before, self._worker = self._worker, worker
+        return before
+
     def status(self) -> dict[str, Any]:
         """Tell who is here and how, as JSON can hold it."""
         presence = [dataclasses.asdict(client) for client in self.channel.presence()]

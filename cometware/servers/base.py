@@ -33,6 +33,8 @@ class Server:
     """Has it said 101 already, before the application was asked?"""
     frames_bodies: bool = False
     """Does it write a response's body itself, chunked or not?"""
+    may_block: bool = False
+    """Does each request run where it may block: in a native thread of its own, or in a test?"""
 
     @property
     def why(self) -> str:

@@ -33,6 +33,7 @@ class Threaded(Server):
     """`limit` requests may be held at one time (0: none). `streams`: does it send at once what it is given?"""
 
     frames_bodies = True
+    may_block = True
 
     def __init__(self, name: str, limit: int, *, streams: bool, client: Any = None, why: str = "") -> None:
         self._why = why

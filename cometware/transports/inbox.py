@@ -119,7 +119,7 @@ class Inboxes:
         early = record.early
         if early is None:
             early = record.early = {}
-            gevent.spawn_later(limits.order_seconds, self._give_up, record, early)
+            self._worker.clock.timer(limits.order_seconds).start(self._give_up, record, early)
             if self._worker.roster.is_shared:
                 gevent.spawn(self._look_elsewhere, record, early)
         if sum(map(len, early.values())) >= limits.max_waiting_messages:

@@ -59,7 +59,7 @@ def admit(
         id, key = secrets.token_hex(12), None
     else:
         id, key = keys.client_id(asked.key, user), keys.key_id(asked.key)
-    arrival = Arrival(id, key, user, transport, dialect, time.time(), worker.channel.request_of(environ), why)
+    arrival = Arrival(id, key, user, transport, dialect, worker.clock.time(), worker.channel.request_of(environ), why)
     begin = worker.log.head
     record, opened, other_user = _find(worker, arrival)
     worker.channel.remember(record, environ)

@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import os
 import sys
-import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
@@ -26,6 +25,7 @@ from cometware.dialects.base import Shape
 from cometware.errors import BadFrame, LogUnavailable
 from cometware.roster.base import Idle, Record, State
 from cometware.roster.shared import SharedRoster
+from cometware.transports.clock import Clock
 from cometware.transports.connection import Connection
 from cometware.transports.dispatcher import Dispatcher
 from cometware.transports.inbox import Inboxes
@@ -48,12 +48,14 @@ class Worker:
     """Made at the first request of a process, in the thread of its event loop; everything here stays in that thread.
 
     `threads` is how many native threads run the application's handlers; with 0, greenlets of the loop run them.
+    `clock` is what moves everything here that waits.
     """
 
-    def __init__(self, channel: Channel, *, threads: int = 0, fast_polls: bool = True) -> None:
+    def __init__(self, channel: Channel, *, threads: int = 0, fast_polls: bool = True, clock: Clock | None = None) -> None:
         self._threads = ThreadPool(threads) if threads else None
         if threads:
             _take_turns()
+        self.clock = clock or Clock()
         self.channel = channel
         self.limits = channel.limits
         self.process = os.getpid()
@@ -75,9 +77,9 @@ class Worker:
         self._arrival.start(self._event.set)
         self.dispatcher = Dispatcher(self)
         self._unsubscribe = self.log.subscribe(self._arrival.send)
-        self._clock = loop.timer(TICK_SECONDS, TICK_SECONDS)
-        self._clock.start(self._tick)
-        self._proof = loop.timer(PROOF_SECONDS)
+        self._ticking = self.clock.timer(TICK_SECONDS, TICK_SECONDS)
+        self._ticking.start(self._tick)
+        self._proof = self.clock.timer(PROOF_SECONDS)
         self._greenlet = gevent.spawn(self._run)
         self._tenant = Tenant(self, self.roster) if isinstance(self.roster, SharedRoster) else None
 
@@ -142,12 +144,12 @@ class Worker:
 
     def prove_soon(self, connection: Connection) -> None:
         """Send a stream one small thing soon: if the client sees it before the end, nobody holds the stream back."""
-        self._unproven.append((time.monotonic() + PROOF_SECONDS, connection))
+        self._unproven.append((self.clock.monotonic() + PROOF_SECONDS, connection))
         if len(self._unproven) == 1:
             self._proof.start(self._prove)
 
     def _prove(self) -> None:
-        now = time.monotonic() + 0.01
+        now = self.clock.monotonic() + 0.01
         while self._unproven and self._unproven[0][0] <= now:
             _, connection = self._unproven.popleft()
             if connection.live and connection.unsent is None:
@@ -377,7 +379,7 @@ class Worker:
     def close(self) -> None:
         """Let go of everything at once."""
         self._unsubscribe()
-        self._clock.stop()
+        self._ticking.stop()
         self._proof.stop()
         self._greenlet.kill()
         if self._tenant is not None:

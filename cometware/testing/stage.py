@@ -1,0 +1,189 @@
+"""One application under test: its worker, its clock and the connections to it, all in the thread of the test.
+
+The event loop runs only while the kit lets it, so between two lines of a test nothing happens.
+"""
+
+from __future__ import annotations
+
+import logging
+import socket
+import threading
+from _socket import socket as RawSocket
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, Protocol
+
+import gevent
+
+from cometware.logs.memory import MemoryLog
+from cometware.middleware import Cometware
+from cometware.roster.memory import MemoryRoster
+from cometware.servers.base import ALL_TRANSPORTS, Server, Taken
+from cometware.testing.clock import Clock
+from cometware.transports.report import logger
+from cometware.transports.worker import Worker
+
+_QUIET_ROUNDS = 2
+_MAX_ROUNDS = 10_000
+_MAX_PARTS = 1000
+_NO_CONNECTION = "an ordinary request of cometware.testing.Client is answered at once; client.connect() makes a connection"
+
+
+class InProcess(Server):
+    """The test as a server. With `holds`, a connection is one end of a socket pair, and `far` is the other."""
+
+    name = "cometware.testing"
+    frames_bodies = True
+    may_block = True
+
+    def __init__(self, *, holds: bool) -> None:
+        self._holds = holds
+        self.far: socket.socket | None = None
+
+    @property
+    def transports(self) -> tuple[str, ...]:
+        return ALL_TRANSPORTS if self._holds else ("poll",)
+
+    @property
+    def can_park(self) -> bool:
+        return self._holds
+
+    @property
+    def why(self) -> str:
+        return "" if self._holds else _NO_CONNECTION
+
+    def take(self, environ: dict[str, Any]) -> Taken:
+        near, self.far = socket.socketpair()
+        near.setblocking(False)
+        self.far.setblocking(False)
+        return Taken(RawSocket(fileno=near.detach()))
+
+
+class Pulled(Protocol):
+    """A connection's end in the test."""
+
+    def ask_again(self) -> None:
+        """Ask for what is new, if it has to ask."""
+        ...
+
+    def pull(self) -> bool:
+        """Take what has come. Was there anything?"""
+        ...
+
+
+class Stage:
+    """`path` is where the channel is, `failures` what handlers raised so far, `connections` whoever listens."""
+
+    def __init__(self, middleware: Cometware) -> None:
+        self.path = middleware.path
+        self.failures: list[BaseException] = []
+        self.connections: list[Pulled] = []
+        self._middleware = middleware
+        self._thread = threading.get_ident()
+        self._channel = channel = middleware.channel
+        self._store_before = channel._log, channel._roster
+        channel._log, channel._roster = MemoryLog(channel.limits), MemoryRoster(channel.limits)
+        self.clock = Clock(self.calm_down)
+        self.worker = Worker(channel, clock=self.clock)
+        self._worker_before = middleware._endpoint.use(self.worker)
+        self._listener = _Failures(self.failures)
+        logger.addHandler(self._listener)
+        self.visitors = 0
+
+    def settle(self) -> None:
+        """Let all happen that is under way, until nobody has anything left to do; who only asks now and then asks now."""
+        if threading.get_ident() != self._thread:
+            raise RuntimeError("cometware.testing.Client: use it in the thread that made it")
+        for connection in self.connections:
+            connection.ask_again()
+        self.calm_down()
+
+    def calm_down(self) -> None:
+        """Let all happen that is under way."""
+        quiet = 0
+        for _ in range(_MAX_ROUNDS):
+            gevent.idle()
+            moved = [connection.pull() for connection in list(self.connections)]
+            quiet = 0 if any(moved) else quiet + 1
+            if quiet == _QUIET_ROUNDS:
+                return
+        raise RuntimeError(f"cometware.testing: no rest after {_MAX_ROUNDS} rounds: does a handler answer itself for ever?")
+
+    def leave(self) -> None:
+        """One client less; behind the last, all is as it was before the first."""
+        self.visitors -= 1
+        if self.visitors:
+            return
+        del _stages[self._middleware]
+        logger.removeHandler(self._listener)
+        self._middleware._endpoint.use(self._worker_before)
+        self.worker.close()
+        self._channel._log, self._channel._roster = self._store_before
+
+
+_stages: dict[Cometware, Stage] = {}
+
+
+def enter(middleware: Cometware) -> Stage:
+    """Return the stage of an application: all its clients of one time share it."""
+    stage = _stages.get(middleware)
+    if stage is None:
+        stage = _stages[middleware] = Stage(middleware)
+    stage.visitors += 1
+    return stage
+
+
+def in_process(app: Callable[..., Iterable[bytes]]) -> Callable[..., Iterable[bytes]]:
+    """Return the application as werkzeug's client can call it, though a connection is answered through its pair."""
+
+    def call(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        body = app(environ, start_response)
+        if environ["cometware.server"].far is None:
+            return body
+        start_response("200 OK", [])
+        return ()
+
+    return call
+
+
+def find_middleware(app: Any) -> Cometware:
+    """Find the channel in an application, whatever is wrapped around it.
+
+    Raises:
+        ValueError: It is not there, or well hidden.
+    """
+    waiting, seen = [app], {id(app)}
+    while waiting and len(seen) < _MAX_PARTS:
+        part = waiting.pop(0)
+        if isinstance(part, Cometware):
+            return part
+        for inner in _parts(part):
+            if callable(inner) and not isinstance(inner, type) and id(inner) not in seen:
+                seen.add(id(inner))
+                waiting.append(inner)
+    raise ValueError(
+        f"Client({app!r}): no Cometware found in it; expected the application with its channel in front. If something "
+        "else hides it: Client(app, middleware=…)"
+    )
+
+
+def _parts(part: Any) -> Iterator[Any]:
+    """What an application is made of: the attributes of an object, the variables of a function."""
+    yield from getattr(part, "__dict__", {}).values()
+    yield getattr(part, "__self__", None)
+    for cell in getattr(part, "__closure__", None) or ():
+        try:
+            yield cell.cell_contents
+        except ValueError:
+            pass  # not yet set
+
+
+class _Failures(logging.Handler):
+    """Keeps the exceptions that the channel logs."""
+
+    def __init__(self, failures: list[BaseException]) -> None:
+        super().__init__(logging.ERROR)
+        self._failures = failures
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if record.exc_info and record.exc_info[1] is not None:
+            self._failures.append(record.exc_info[1])

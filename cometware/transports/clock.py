@@ -1,0 +1,34 @@
+"""The time of a worker: what it waits for by itself. A test brings a clock that it moves; nothing else may tell the time."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import gevent
+
+
+class Timer(Protocol):
+    def start(self, callback: Callable[..., Any], *arguments: Any) -> None:
+        """Call this when the time has come, in the hub, where nothing may wait."""
+        ...
+
+    def stop(self) -> None: ...
+
+
+class Clock:
+    """The clock of the event loop."""
+
+    def time(self) -> float:
+        """Return the seconds since 1970."""
+        return time.time()
+
+    def monotonic(self) -> float:
+        """Return seconds that never go back."""
+        return time.monotonic()
+
+    def timer(self, after_seconds: float, every_seconds: float = 0.0) -> Timer:
+        """Make a timer that comes once, or again and again."""
+        timer: Timer = gevent.get_hub().loop.timer(after_seconds, every_seconds)
+        return timer
