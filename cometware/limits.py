@@ -40,6 +40,8 @@ class Limits:
     hook_seconds: float = 30
     """How long the wrapped application may take to answer one request of the channel itself (`Cometware(hooks=…)`)."""
 
+    tail_seconds: float = 3
+    """How long a worker that a client is ahead of waits for its log to come as far; then the log has lost writes: `reset`."""
     lease_seconds: float = 10
     """A worker that the others have not heard of for so long is dead: they look after its clients (`sqlite:`, `redis:`)."""
 

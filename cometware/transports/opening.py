@@ -23,6 +23,7 @@ from cometware.roster.base import Arrival, Opening, Record, RosterFull, State
 from cometware.transports.report import report
 from cometware.transports.worker import Worker
 
+_TAIL_PAUSE_SECONDS = 0.01
 _ELSEWHERE_SECONDS = 0.05
 """How often to look whether another worker has opened a client."""
 
@@ -171,6 +172,7 @@ def _resume(worker: Worker, asked: Asked, record: Record, begin: Position, opene
     if reason is None and asked.position is None:
         reason = "position"
     if reason is None and asked.position is not None:
+        _await_tail(worker, asked.position)
         try:
             worker.log.check(asked.position, record.audiences)
         except Gap as gap:
@@ -178,6 +180,15 @@ def _resume(worker: Worker, asked: Asked, record: Record, begin: Position, opene
         else:
             return Admission(record, asked.position, opened)
     return Admission(record, _history(worker, asked, record, begin), opened, reset=reason)
+
+
+def _await_tail(worker: Worker, position: Position) -> None:
+    """A client that comes from a faster worker is ahead of this one: wait until the log has come as far."""
+    deadline = time.monotonic() + worker.limits.tail_seconds
+    while worker.roster.is_shared and worker.log.head.offset < position.offset and time.monotonic() < deadline:
+        if worker.log.head.epoch != position.epoch:
+            return
+        gevent.sleep(_TAIL_PAUSE_SECONDS)
 
 
 def _history(worker: Worker, asked: Asked, record: Record, begin: Position) -> Position:

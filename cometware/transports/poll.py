@@ -236,7 +236,7 @@ class Poll(Connection):
     def next_request(self, data: bytes) -> None:
         worker = self.worker
         found = worker.polls.find(data, worker.wheel.tick)
-        if found is None:
+        if found is None or found[1].offset > worker.dispatcher.position.offset:  # or it comes from a worker that is ahead
             self._hand_back(data)
             return
         self.hold(*found)

@@ -333,7 +333,7 @@ class TransportContract:
         one, two = (self.transport(server, **options) for _ in range(2))
         try:
             one.begin()
-            server.journal(1, kind="asked", mark=gate)
+            server.journal(1, kind="open", user=gate)
             two.begin()
             server.journal(2, kind="asked", mark=gate)
             server.post(f"/gate/{gate}")

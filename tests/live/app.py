@@ -1,8 +1,8 @@
 """An ordinary Flask application with a channel, and views that let a test publish and see what the handlers saw.
 
 Environment: `CHANNEL` is the channel's URL, `LIMITS` is JSON for `cometware.Limits`, `SUBPROTOCOLS` a list with spaces
-between. A connection's query steers `on_open`: `refuse=<status>`, `gate=<name>` waits until a test opens that gate,
-`room=<name>` joins.
+between, `JOURNAL` the folder of a journal that several workers share. A connection's query steers `on_open`:
+`refuse=<status>`, `gate=<name>` waits until a test opens that gate, `room=<name>` joins.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import os
 import sys
 import threading
 import time
-from collections import defaultdict
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -26,6 +26,7 @@ import cometware.flask
 from cometware import Channel, Client, Cometware, Limits, Refused
 from cometware.servers.threaded import held_requests
 from cometware.transports.poller import Poller
+from tests.live.journal import Journal, MemoryJournal, SharedJournal
 
 GATE_SECONDS = 60
 
@@ -40,40 +41,11 @@ class Deliberate(Exception):
     """A handler's failure that a test asked for."""
 
 
-class Journal:
-    """What happened, in order; a view can wait until enough of it has."""
-
-    def __init__(self) -> None:
-        self._lines: list[dict[str, Any]] = []
-        self._written = threading.Condition()
-
-    def write(self, kind: str, **details: Any) -> None:
-        with self._written:
-            self._lines.append({"kind": kind, **details})
-            self._written.notify_all()
-
-    def wait(self, count: int, seconds: float, wanted: dict[str, str]) -> list[dict[str, Any]]:
-        """Return the lines that match, as soon as there are so many of them or the time is over."""
-        found: list[dict[str, Any]] = []
-        seen = 0
-
-        def enough() -> bool:
-            nonlocal seen
-            new, seen = self._lines[seen:], len(self._lines)
-            found.extend(line for line in new if all(line.get(name) == value for name, value in wanted.items()))
-            return len(found) >= count
-
-        with self._written:
-            self._written.wait_for(enough, seconds)
-        return found
-
-
-journal = Journal()
-gates: dict[str, threading.Event] = defaultdict(threading.Event)
+journal: Journal = SharedJournal(Path(os.environ["JOURNAL"])) if "JOURNAL" in os.environ else MemoryJournal()
 
 
 def pass_gate(name: str) -> None:
-    if not gates[name].wait(GATE_SECONDS):
+    if not journal.pass_gate(name, GATE_SECONDS):
         raise Deliberate(f"nobody opened the gate {name}")
 
 
@@ -261,7 +233,7 @@ def held() -> Response:
 
 @app.post("/gate/<name>")
 def open_gate(name: str) -> str:
-    gates[name].set()
+    journal.open_gate(name)
     return name
 
 

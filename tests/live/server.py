@@ -133,13 +133,14 @@ def serve(
     *,
     application: str = "tests.live.app:app",
     command: Sequence[str] = (),
+    environ: dict[str, str] | None = None,
 ) -> Iterator[Server]:
     """Run an application for the length of the block; afterwards it must have ended well and logged no traceback.
 
     `command` is another server's: it says somewhere where it listens, and may end by the signal itself.
     """
     own = [sys.executable, "-m", "cometware", "serve", application, "--bind", "127.0.0.1:0"]
-    environment = os.environ | {"LIMITS": json.dumps(limits or {}), "SUBPROTOCOLS": subprotocols}
+    environment = os.environ | {"LIMITS": json.dumps(limits or {}), "SUBPROTOCOLS": subprotocols} | (environ or {})
     with (
         tempfile.TemporaryFile("w+") as errors,
         subprocess.Popen(
