@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import io
 import os
-import tempfile
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from typing import Any, BinaryIO, cast
 
+import gevent
 from gevent.threadpool import ThreadPool
 
 from cometware.client import Environ
+from cometware.logs.base import real_lock
 
-_SPOOL_BYTES = 1024 * 1024
-"""A request's body up to this size waits in memory for its thread, a larger one in a file."""
+_AHEAD_BYTES = 1024 * 1024
+"""A request's body up to this size is read before a thread is taken for it; a larger one as the application asks for it."""
+_PIECE_BYTES = 16 * 1024
+_PIECE_SECONDS = 60.0
+"""How long a thread waits for the next piece of a body."""
 
 
 class InThreads:
@@ -29,8 +34,7 @@ class InThreads:
         self._process = 0
 
     def __call__(self, environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
-        body = tempfile.SpooledTemporaryFile(_SPOOL_BYTES)  # noqa: SIM115 (closed with the answer)
-        _spool(environ, body)
+        body = _body_of(environ)
         answer = _Answer(self._app, {**environ, "wsgi.input": body, "wsgi.multithread": True})
         pool = self._pool_here()
         try:
@@ -106,19 +110,58 @@ class _Rest:
         self._pool.apply(self._answer.close)
 
 
-def _spool(environ: Environ, body: Any) -> None:
-    """Read the whole body of a request."""
+def _body_of(environ: Environ) -> BinaryIO:
+    """Return a request's body for its thread. A small one is read first, so that who sends it slowly holds no thread."""
     stream, length = environ["wsgi.input"], environ.get("CONTENT_LENGTH") or ""
-    if length.isdigit():
-        left = int(length)
-    elif environ.get("wsgi.input_terminated") and environ.get("HTTP_TRANSFER_ENCODING"):
-        left = -1
-    else:
-        left = 0
-    while left:
-        data = stream.read(65536 if left < 0 else min(left, 65536))
-        if not data:
-            break
-        body.write(data)
-        left -= len(data) if left > 0 else 0
-    body.seek(0)
+    if length.isdigit() and int(length) <= _AHEAD_BYTES:
+        return io.BytesIO(stream.read(int(length)) if int(length) else b"")
+    if length.isdigit() or (environ.get("wsgi.input_terminated") and environ.get("HTTP_TRANSFER_ENCODING")):
+        left = int(length) if length.isdigit() else None
+        return cast("BinaryIO", io.BufferedReader(_Body(stream, left), _PIECE_BYTES))
+    return io.BytesIO()
+
+
+class _Body(io.RawIOBase):
+    """A body that is read by greenlets of the server's loop, a piece at a time, while the thread that asks for it waits.
+
+    `left` is how many bytes there are; None, if the stream itself knows its end. Nothing is read that was not asked for: an
+    application that refuses by the head of a request never sees the body.
+    """
+
+    def __init__(self, stream: Any, left: int | None) -> None:
+        self._stream = stream
+        self._left = left
+        self._loop = gevent.get_hub().loop
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        size = min(len(buffer), _PIECE_BYTES if self._left is None else self._left)
+        data = self._read(size) if size else b""
+        if self._left is not None:
+            self._left = self._left - len(data) if data else 0
+        buffer[: len(data)] = data
+        return len(data)
+
+    def _read(self, size: int) -> bytes:
+        """Let a greenlet of the loop read, and wait for it; only a real lock may be waited for in any thread."""
+        results: list[bytes | BaseException] = []
+        done: Any = real_lock()
+        done.acquire()
+
+        def read() -> None:
+            try:
+                with gevent.Timeout(_PIECE_SECONDS, TimeoutError(f"no piece of the request's body for {_PIECE_SECONDS:g} s")):
+                    results.append(self._stream.read(size))
+            except BaseException as error:
+                results.append(error)
+            finally:
+                done.release()
+
+        self._loop.run_callback_threadsafe(gevent.spawn, read)
+        done.acquire()
+        (result,) = results
+        if isinstance(result, BaseException):
+            raise result
+        return result

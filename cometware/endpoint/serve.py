@@ -51,7 +51,7 @@ class Endpoint:
         self._loop: LoopThread | None = None
         self._starting = real_lock()
         self._process = 0
-        self._told = False
+        self._telling: Any = real_lock()
         self._reasons = Reasons()
 
     def drain(self, window_seconds: float) -> None:
@@ -79,8 +79,7 @@ class Endpoint:
     def serve(self, environ: Environ, start_response: StartResponse, cors: Headers) -> Iterable[bytes]:
         """Answer a request whose origin was found good."""
         server = detect(environ, start_response)
-        if not self._told:
-            self._told = True
+        if self._telling.acquire(blocking=False):  # never released: of all threads, one tells it
             self._tell(server, environ)
         if isinstance(server, Threaded):
             return self._serve_threaded(server, environ, start_response, cors)

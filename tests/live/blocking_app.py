@@ -33,6 +33,19 @@ def echo() -> bytes:
     return request.get_data()
 
 
+@app.post("/refuse")
+def refuse() -> tuple[str, int]:
+    return "too large", 413
+
+
+@app.post("/lines")
+def lines() -> tuple[str, int]:
+    try:
+        return str(sum(1 for _ in request.stream)), 200
+    except OSError as error:
+        return str(error), 400
+
+
 @app.get("/pieces")
 def pieces() -> Response:
     return Response(f"{number}\n" for number in range(3))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from werkzeug.test import Client
@@ -24,3 +26,17 @@ def test_a_log_in_memory_under_several_workers_is_told_once(
             client.get("/comet", environ_overrides={"wsgi.multiprocess": several})
     told = [record.getMessage() for record in caplog.records if "several processes" in record.getMessage()]
     assert len(told) == lines
+
+
+def test_of_many_threads_one_tells_it(caplog: pytest.LogCaptureFixture) -> None:
+    app, together = Cometware(no_app, Channel()), threading.Barrier(16)
+
+    def ask(_: int) -> None:
+        client = Client(app)
+        together.wait()
+        client.get("/comet", environ_overrides={"wsgi.multiprocess": True, "wsgi.multithread": True})
+
+    with caplog.at_level(logging.WARNING, "cometware"), ThreadPoolExecutor(16) as pool:
+        list(pool.map(ask, range(16)))
+    told = [record.getMessage() for record in caplog.records if "several processes" in record.getMessage()]
+    assert len(told) == 1

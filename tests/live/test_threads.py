@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from tests.live.raw import Line
 from tests.live.server import Server, serve
 
 APPLICATION = "tests.live.blocking_app:app"
@@ -56,6 +57,32 @@ def test_the_bodies_of_requests_and_answers_pass_through_threads_whole(threaded:
     assert threaded.request("POST", "/echo", body)[2] == body
     status, headers, pieces = threaded.request("GET", "/pieces")
     assert (status, headers["Transfer-Encoding"], pieces) == (200, "chunked", b"0\n1\n2\n")
+
+
+@pytest.mark.parametrize("size", [f"Content-Length: {10**12}", "Transfer-Encoding: chunked"])
+def test_an_upload_is_refused_before_it_is_read(threaded: Server, size: str) -> None:
+    with Line(threaded.port) as line:
+        line.send(f"POST /refuse HTTP/1.1\r\nHost: x\r\n{size}\r\n\r\n".encode())
+        assert line.answer()[::2] == (413, b"too large")
+
+
+def test_a_large_upload_is_read_as_the_application_asks_for_it(threaded: Server) -> None:
+    assert threaded.request("POST", "/lines", b"0123456789abcde\n" * 200_000)[2] == b"200000"
+    with Line(threaded.port) as line:
+        line.send(b"POST /lines HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n")
+        for _ in range(3):
+            line.send(b"4\r\na\nb\n\r\n")
+        line.send(b"0\r\n\r\n")
+        assert line.answer().body == b"6"
+
+
+def test_a_client_that_leaves_in_the_middle_of_its_upload_gives_its_thread_back(threaded: Server) -> None:
+    for _ in range(3):
+        with Line(threaded.port) as line:
+            line.send(b"POST /lines HTTP/1.1\r\nHost: x\r\nContent-Length: 5000000\r\n\r\nsome")
+            line.finish()
+            line.read_to_end()
+    assert threaded.request("POST", "/echo", b"still here")[2] == b"still here"
 
 
 def test_without_threads_the_watchdog_names_the_line_that_held_the_loop() -> None:
