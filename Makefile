@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 TESTS ?= tests
 
-.PHONY: run test test-all check lint types system system-all client bench clean
+.PHONY: run run-django test test-all check lint types system system-all client bench clean
 
 $(READY): setup.cfg pyproject.toml
 	$(PYTHON) -m venv $(VENV) || (apt-get install -y -q python3-venv && $(PYTHON) -m venv $(VENV))
@@ -15,6 +15,9 @@ $(READY): setup.cfg pyproject.toml
 
 run: $(READY)
 	cd examples/flask_app && ../../$(BIN)/cometware serve app:app --bind 127.0.0.1:8000
+
+run-django: $(READY)
+	cd examples/django_app && ../../$(BIN)/python manage.py demo && ../../$(BIN)/cometware serve helpdesk.wsgi:application --bind 127.0.0.1:8000
 
 lint: $(READY)
 	$(BIN)/ruff check .
