@@ -10,7 +10,7 @@ import logging
 import time
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any, Generic, TypeVar
 from urllib.parse import urlsplit, urlunsplit
 
@@ -22,6 +22,7 @@ from cometware.stores.native import Bell, Waiter, start_thread, thread_id, waite
 _log = logging.getLogger("cometware")
 
 Connection = TypeVar("Connection")
+Group = TypeVar("Group")
 Result = TypeVar("Result")
 
 GROUP = 1000
@@ -30,12 +31,12 @@ _RETRY_SECONDS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5)
 _CLOSE_SECONDS = 2.0
 
 
-class Call(Generic[Connection]):
+class Call(Generic[Group]):
     """One operation on its way: `result` or `error` is there when its caller is woken."""
 
     __slots__ = ("deadline", "error", "operation", "result", "waiter")
 
-    def __init__(self, operation: Callable[[Connection], Any], deadline: float, waiter: Waiter | None) -> None:
+    def __init__(self, operation: Callable[[Group], Any], deadline: float, waiter: Waiter | None) -> None:
         self.operation = operation
         self.deadline = deadline
         self.waiter = waiter
@@ -44,16 +45,21 @@ class Call(Generic[Connection]):
 
 
 class Away(Exception):
-    """The store cannot be reached. Were the calls that were under way certainly not run?"""
+    """The store cannot be reached. `untouched` are the calls that were certainly not run, to be run when it is back; all
+    others of the group failed, unless `others_done`.
+    """
 
-    def __init__(self, trouble: str, *, untouched: bool = False) -> None:
+    def __init__(self, trouble: str, untouched: Collection[Call[Any]] = (), *, others_done: bool = False) -> None:
         super().__init__(trouble)
         self.trouble = trouble
         self.untouched = untouched
+        self.others_done = others_done
 
 
-class Store(ABC, Generic[Connection]):
-    """`name` keeps the channels in one store apart. Nothing is opened before the first operation.
+class Store(ABC, Generic[Connection, Group]):
+    """Operations are called with the group that they join, subscribers with the connection.
+
+    `name` keeps the channels in one store apart. Nothing is opened before the first operation.
 
     Duty of the caller: after a fork, the child makes a new one and never touches its parent's.
     """
@@ -68,9 +74,9 @@ class Store(ABC, Generic[Connection]):
         self.name = name
         self.limits = limits
         self._guard = real_lock()
-        self._calls: deque[Call[Connection]] = deque()
+        self._calls: deque[Call[Group]] = deque()
         self._subscribers: tuple[Callable[[Connection], None], ...] = ()
-        self._preparations: tuple[Callable[[Connection], Any], ...] = ()
+        self._preparations: tuple[Callable[[Group], Any], ...] = ()
         self._connection: Connection | None = None
         self._trouble = "it has not answered"
         self._told = False
@@ -83,7 +89,7 @@ class Store(ABC, Generic[Connection]):
 
     # From any thread or greenlet
 
-    def do(self, operation: Callable[[Connection], Result]) -> Result:
+    def do(self, operation: Callable[[Group], Result]) -> Result:
         """Run an operation in the store's thread and return its result; what it raises is raised here, and undone.
 
         The caller's event loop goes on meanwhile. Other operations that wait are run in the same group.
@@ -101,7 +107,7 @@ class Store(ABC, Generic[Connection]):
             raise call.error
         return call.result  # type: ignore[no-any-return]
 
-    def post(self, operation: Callable[[Connection], Any]) -> None:
+    def post(self, operation: Callable[[Group], Any]) -> None:
         """Have an operation run soon, and do not wait for it. Its failure is logged.
 
         Raises:
@@ -115,7 +121,7 @@ class Store(ABC, Generic[Connection]):
         """
         self._subscribers += (wake,)
 
-    def prepare(self, operation: Callable[[Connection], Any]) -> None:
+    def prepare(self, operation: Callable[[Group], Any]) -> None:
         """Have an operation run whenever the store is opened, before any other: to make a table. Call it before `do`."""
         self._preparations += (operation,)
 
@@ -130,7 +136,7 @@ class Store(ABC, Generic[Connection]):
             self._bell.ring()
         self._closed.wait(_CLOSE_SECONDS)
 
-    def _put(self, call: Call[Connection]) -> None:
+    def _put(self, call: Call[Group]) -> None:
         if thread_id() == self._thread:
             raise RuntimeError("an operation or subscriber of a store must not ask the store again")
         with self._guard:
@@ -159,7 +165,7 @@ class Store(ABC, Generic[Connection]):
         """
 
     @abstractmethod
-    def _group(self, connection: Connection, calls: list[Call[Connection]]) -> None:
+    def _group(self, connection: Connection, calls: list[Call[Group]]) -> None:
         """Run calls as one group, each for itself, and note each one's result or error.
 
         Raises:
@@ -225,12 +231,12 @@ class Store(ABC, Generic[Connection]):
             self._wake(connection)
         except Away as away:
             self._lost(away.trouble)
-            if away.untouched:
-                with self._guard:
-                    self._calls.extendleft(reversed(calls))
-                return
+            again = [call for call in calls if call in away.untouched]
+            calls = [call for call in calls if call not in away.untouched]
+            with self._guard:
+                self._calls.extendleft(reversed(again))
             for call in calls:
-                if call.error is None:
+                if call.error is None and not away.others_done:
                     call.error = LogUnavailable(self.url, away.trouble)
         except BaseException as error:
             for call in calls:
@@ -246,9 +252,9 @@ class Store(ABC, Generic[Connection]):
         except self.troubles as error:
             raise Away(self._explained(error)) from error
 
-    def _take(self) -> list[Call[Connection]]:
+    def _take(self) -> list[Call[Group]]:
         now = time.monotonic()
-        calls: list[Call[Connection]] = []
+        calls: list[Call[Group]] = []
         with self._guard:
             while self._calls and len(calls) < GROUP:
                 call = self._calls.popleft()
@@ -256,7 +262,7 @@ class Store(ABC, Generic[Connection]):
                     calls.append(call)
         return calls
 
-    def _finish(self, calls: list[Call[Connection]]) -> None:
+    def _finish(self, calls: list[Call[Group]]) -> None:
         for call in calls:
             if call.waiter is not None:
                 call.waiter.wake()

@@ -51,4 +51,19 @@ def _sqlite(url: str, name: str, limits: Limits) -> Open:
     return open
 
 
+def _redis(url: str, name: str, limits: Limits) -> Open:
+    from cometware.logs.redis import RedisLog
+    from cometware.stores.redis import RedisStore, place_of
+
+    place_of(url)
+
+    def open() -> tuple[Log, Roster]:
+        store = RedisStore(url, name, limits)
+        return RedisLog(store, limits), MemoryRoster(limits)
+
+    return open
+
+
 _KINDS: dict[str, Callable[[str, str, Limits], Open]] = {"memory": _memory, "sqlite": _sqlite}
+_REDIS = ("redis", "rediss", "unix", "redis+sentinel", "rediss+sentinel", "redis+cluster", "rediss+cluster")
+_KINDS |= dict.fromkeys(_REDIS, _redis)

@@ -21,7 +21,7 @@ _NETWORK = frozenset({"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "afs", "ceph
 _NETWORK_FUSE = ("fuse.sshfs", "fuse.glusterfs", "fuse.s3fs", "fuse.rclone", "fuse.ceph", "fuse.davfs")
 
 
-class SqliteStore(Store[sqlite3.Connection]):
+class SqliteStore(Store[sqlite3.Connection, sqlite3.Connection]):
     """An operation is called with the connection, inside a transaction that it must not end. It may be called twice, if
     another one of its group fails; all that it changes is in the database.
 
@@ -87,7 +87,7 @@ class SqliteStore(Store[sqlite3.Connection]):
 
     def _together(self, connection: sqlite3.Connection, calls: list[Call[sqlite3.Connection]]) -> bool:
         """Run calls as if none would fail, for that is cheap. Did none?"""
-        self._begin(connection)
+        self._begin(connection, calls)
         try:
             for call in calls:
                 call.result = call.operation(connection)
@@ -100,7 +100,7 @@ class SqliteStore(Store[sqlite3.Connection]):
 
     def _each(self, connection: sqlite3.Connection, calls: list[Call[sqlite3.Connection]]) -> None:
         """Run calls so that one that fails undoes only itself."""
-        self._begin(connection)
+        self._begin(connection, calls)
         for call in calls:
             connection.execute("SAVEPOINT one")
             try:
@@ -113,14 +113,14 @@ class SqliteStore(Store[sqlite3.Connection]):
             connection.execute("RELEASE one")
         self._commit(connection)
 
-    def _begin(self, connection: sqlite3.Connection) -> None:
+    def _begin(self, connection: sqlite3.Connection, calls: list[Call[sqlite3.Connection]]) -> None:
         self._announced = False
         self._finishers.clear()
         self.transaction += 1
         try:
             connection.execute("BEGIN IMMEDIATE")
         except sqlite3.Error as error:
-            raise Away(self._explained(error), untouched=True) from error
+            raise Away(self._explained(error), calls) from error
 
     def _commit(self, connection: sqlite3.Connection) -> None:
         for finish in self._finishers:

@@ -36,7 +36,7 @@ class TestSqliteStore(StoreContract):
     def place(self, tmp_path: Path) -> None:
         self.path = tmp_path / "channel.db"
 
-    def make(self, limits: Limits) -> Store[Any]:
+    def make(self, limits: Limits) -> Store[Any, Any]:
         return make(self.path, store_seconds=limits.store_seconds)
 
     def write(self, name: str, number: int) -> Callable[[Any], Any]:

@@ -1,0 +1,224 @@
+"""The log in a Redis Stream, the only truth of it: every process mirrors its newest entries.
+
+Rule: order is settled by one script (`append.lua`). A process takes entries in the stream's order and never twice, whether
+its tailer reads them or it has appended them itself; if what it has taken is no longer there, a new epoch begins.
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from collections.abc import Iterable, Sequence
+from importlib.resources import files
+from typing import Any
+
+from cometware.core.entry import Entry, Message, Position
+from cometware.limits import Limits
+from cometware.logs.base import real_lock
+from cometware.logs.mirror import Mirror
+from cometware.logs.packing import pack, unpack
+from cometware.stores.native import original, start_thread
+from cometware.stores.redis import Client, NoScriptError, Pipeline, RedisStore
+
+_log = logging.getLogger("cometware")
+
+_APPEND = files("cometware.logs").joinpath("append.lua").read_text()
+_READ = 1000
+"""Entries that are read at once."""
+_BLOCK_SECONDS = 1.0
+"""How long the tailer waits for news before it asks whether the log is still the same."""
+_RETRY_SECONDS = (0.05, 0.1, 0.2, 0.5, 1.0)
+
+_NEVER = (-1, 0)
+
+
+class RedisLog(Mirror):
+    """Entries in Redis; a Redis that has lost what was seen of it here is a `reset`."""
+
+    def __init__(self, store: RedisStore, limits: Limits) -> None:
+        super().__init__("", limits)
+        self._store = store
+        self._stream = store.key("log")
+        self._keys = [self._stream, store.key("once"), store.key("once-offsets")]
+        self._script = store.script(_APPEND)
+        self._bounds = (limits.window_entries, limits.window_bytes, int(limits.history_seconds * 1000))
+        self._taking = real_lock()
+        self._taken = _NEVER
+        """The id of the newest entry in the window: its offset and token."""
+        self._fresh: list[tuple[Entry, int]] = []
+        self._tailing = self._closed = False
+        store.subscribe(self._follow)
+
+    def open(self) -> None:
+        self._store.do(lambda pipeline: pipeline.execute_command("PING"))  # the window is there before this returns
+
+    def append(self, message: Message, once: str | None = None) -> Position:
+        packed = pack(message)
+
+        def operation(pipeline: Pipeline) -> Any:
+            keys = () if once is None else (once, self._limits.once_keys, int(self._limits.once_seconds * 1000))
+            self._script.queue(pipeline, self._keys, *self._arguments(), packed, message.cost_bytes, *keys)
+            return lambda reply: self._appended(message, reply)
+
+        position: Position = self._store.do(operation)
+        return position
+
+    def close(self) -> None:
+        self._closed = True
+        self._wakers = ()
+        self._store.close()
+
+    def _arguments(self) -> tuple[Any, ...]:
+        """Return what the script is told in any case."""
+        with self._taking:
+            return (*_chances(), self._window.epoch, *self._taken, *self._bounds)
+
+    # In the store's thread
+
+    def _appended(self, message: Message, reply: list[bytes]) -> Position:
+        epoch, offset, token = reply[0].decode(), int(reply[1]), int(reply[2])
+        position = Position(epoch, offset)
+        if token:  # not known from before
+            self._fresh.append((Entry(position, message), token))
+        return position
+
+    def _follow(self, client: Client) -> None:
+        """Take what this process has appended, and what others have appended before it."""
+        fresh, self._fresh = self._fresh, []
+        if self._taken == _NEVER:
+            self._mirror(client)
+        elif fresh and not self._take(fresh):
+            if fresh[-1][0].position.epoch == self._window.epoch:
+                self._catch_up(client)
+            else:
+                self._mirror(client)
+        if not self._tailing:
+            self._tailing = True
+            start_thread(self._tail)
+
+    def _catch_up(self, client: Client) -> None:
+        while True:
+            offset, token = self._taken
+            rows = client.execute_command("XRANGE", self._stream, f"{offset}-{token + 1}", "+", "COUNT", _READ)
+            if not self._take(_entries(rows)):
+                self._mirror(client)
+                return
+            if len(rows) < _READ:
+                return
+
+    # In either thread
+
+    def _take(self, entries: Sequence[tuple[Entry, int]]) -> bool:
+        """Add those entries to the window that are not there. Do they belong behind it, without a hole?"""
+        with self._taking:
+            epoch, head = self._window.head
+            new: list[Entry] = []
+            for entry, token in entries:
+                offset = entry.position.offset
+                if entry.position.epoch != epoch:
+                    return False
+                if (offset, token) <= self._taken:
+                    continue
+                if offset != head + 1:
+                    return False
+                head, last = offset, (offset, token)
+                new.append(entry)
+            if not new:
+                return True
+            with self._lock:
+                for entry in new:
+                    self._window.add(entry)
+            self._taken = last
+        self._wake()
+        return True
+
+    def _mirror(self, client: Client) -> None:
+        """Begin anew: settle the epoch, read the newest entries, wake everybody."""
+        with self._taking:
+            seen = (self._window.epoch, *self._taken)
+            epoch, head, token = self._settled(client, seen)
+            found: list[Entry] = []
+            size, upto = 0, f"{head}-{token}"
+            while len(found) < self._limits.window_entries and size < self._limits.window_bytes:
+                rows = client.execute_command("XREVRANGE", self._stream, upto, "-", "COUNT", _READ)
+                for (_, offset), message_token, message in _rows(rows):
+                    upto = f"{offset}-{message_token - 1}" if message_token else f"{offset - 1}-{2**64 - 1}"
+                    if message is not None:
+                        found.append(Entry(Position(epoch, offset), message))
+                        size += message.cost_bytes
+                if len(rows) < _READ:
+                    break
+            found.reverse()
+            self._replace(epoch, found[0].position.offset - 1 if found else head, found)
+            self._taken = (head, token)
+        self._wake()
+
+    def _settled(self, client: Client, seen: tuple[str, int, int]) -> tuple[str, int, int]:
+        """Return where the log ends; if what was seen is not there any more, in a new epoch."""
+        arguments = (len(self._keys), *self._keys, *_chances(), *seen, *self._bounds)
+        try:
+            epoch, offset, token = client.execute_command("EVALSHA", self._script.sha, *arguments)
+        except NoScriptError:
+            epoch, offset, token = client.execute_command("EVAL", self._script.source, *arguments)
+        return epoch.decode(), int(offset), int(token)
+
+    # In the tailer's thread
+
+    def _tail(self) -> None:
+        failures = 0
+        while not self._closed:
+            client: Client | None = None
+            try:
+                client = self._store.connect(_BLOCK_SECONDS + self._limits.store_seconds)
+                self._check(client)
+                failures = 0
+                while not self._closed:
+                    self._read_on(client)
+            except self._store.troubles:
+                pass  # the store's own thread tells of it
+            except Exception:
+                _log.exception("cometware: a fault in the tailer of %s", self._store.url)
+            if client is not None:
+                client.close()
+            if not self._closed:
+                original("time", "sleep")(_RETRY_SECONDS[min(failures, len(_RETRY_SECONDS) - 1)])
+                failures += 1
+
+    def _read_on(self, client: Client) -> None:
+        offset, token = self._taken
+        milliseconds = int(_BLOCK_SECONDS * 1000)
+        reply = client.execute_command(
+            "XREAD", "COUNT", _READ, "BLOCK", milliseconds, "STREAMS", self._stream, f"{offset}-{token}"
+        )
+        if not reply:
+            self._check(client)
+        elif not self._take(_entries(reply[0][1])):
+            self._mirror(client)
+
+    def _check(self, client: Client) -> None:
+        """Is the log still the one that we have mirrored?"""
+        with self._taking:
+            seen = (self._window.epoch, *self._taken)
+        if self._settled(client, seen)[0] != seen[0]:
+            self._mirror(client)
+
+
+def _chances() -> tuple[str, int]:
+    """Return an epoch and a token nobody else has."""
+    return secrets.token_hex(4), secrets.randbelow(2**31 - 1) + 1
+
+
+def _entries(rows: Iterable[Any]) -> list[tuple[Entry, int]]:
+    """Read entries of the stream; where an epoch begins, there is no message, and it is nobody's."""
+    return [
+        (Entry(Position(epoch, offset), message or Message("", "null", ())), token)
+        for (epoch, offset), token, message in _rows(rows)
+    ]
+
+
+def _rows(rows: Iterable[Any]) -> Iterable[tuple[tuple[str, int], int, Message | None]]:
+    for id, pairs in rows:
+        fields = pairs if isinstance(pairs, dict) else dict(zip(pairs[::2], pairs[1::2], strict=True))
+        offset, _, token = id.partition(b"-")
+        packed = fields.get(b"m")
+        yield (fields[b"e"].decode(), int(offset)), int(token), None if packed is None else unpack(packed)
