@@ -1,14 +1,21 @@
 """One message channel for the web application that you already have."""
 
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from cometware.channel import Channel
 from cometware.client import Client
 from cometware.core.data import Args
 from cometware.core.entry import Entry, Position
 from cometware.errors import CometwareError, LogUnavailable, Refused
 from cometware.limits import Limits
-from cometware.middleware import Cometware
 from cometware.roster.base import Presence
-from cometware.servers.pywsgi import Handler
+
+if TYPE_CHECKING:
+    from cometware.middleware import Cometware
+    from cometware.servers.pywsgi import Handler
 
 __all__ = [
     "Args",
@@ -26,3 +33,13 @@ __all__ = [
 ]
 
 __version__ = "0.1.0"
+
+_LATER = {"Cometware": "cometware.middleware", "Handler": "cometware.servers.pywsgi"}
+
+
+def __getattr__(name: str) -> Any:
+    """Import what serves clients, and gevent with it, only where it is asked for: a task queue publishes without."""
+    if name not in _LATER:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    found = globals()[name] = getattr(import_module(_LATER[name]), name)
+    return found
