@@ -61,7 +61,7 @@ class Client(werkzeug.test.Client):
             return
         self._closed = True
         for connection in self._connections:
-            connection._let_go()
+            connection._far.let_go()
         self._stage.leave()
 
     @property

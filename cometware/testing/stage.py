@@ -10,7 +10,7 @@ import socket
 import threading
 from _socket import socket as RawSocket
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import gevent
 
@@ -21,6 +21,9 @@ from cometware.servers.base import ALL_TRANSPORTS, Server, Taken
 from cometware.testing.clock import Clock
 from cometware.transports.report import logger
 from cometware.transports.worker import Worker
+
+if TYPE_CHECKING:
+    from cometware.testing.far import FarEnd
 
 _QUIET_ROUNDS = 2
 _MAX_ROUNDS = 10_000
@@ -58,25 +61,13 @@ class InProcess(Server):
         return Taken(RawSocket(fileno=near.detach()))
 
 
-class Pulled(Protocol):
-    """A connection's end in the test."""
-
-    def ask_again(self) -> None:
-        """Ask for what is new, if it has to ask."""
-        ...
-
-    def pull(self) -> bool:
-        """Take what has come. Was there anything?"""
-        ...
-
-
 class Stage:
-    """`path` is where the channel is, `failures` what handlers raised so far, `connections` whoever listens."""
+    """`path` is where the channel is, `failures` what handlers raised so far, `listeners` the open ends."""
 
     def __init__(self, middleware: Cometware) -> None:
         self.path = middleware.path
         self.failures: list[BaseException] = []
-        self.connections: list[Pulled] = []
+        self.listeners: list[FarEnd] = []
         self._middleware = middleware
         self._thread = threading.get_ident()
         self._channel = channel = middleware.channel
@@ -93,8 +84,8 @@ class Stage:
         """Let all happen that is under way, until nobody has anything left to do; who only asks now and then asks now."""
         if threading.get_ident() != self._thread:
             raise RuntimeError("cometware.testing.Client: use it in the thread that made it")
-        for connection in self.connections:
-            connection.ask_again()
+        for listener in self.listeners:
+            listener.ask_again()
         self.calm_down()
 
     def calm_down(self) -> None:
@@ -102,7 +93,7 @@ class Stage:
         quiet = 0
         for _ in range(_MAX_ROUNDS):
             gevent.idle()
-            moved = [connection.pull() for connection in list(self.connections)]
+            moved = [listener.pull() for listener in list(self.listeners)]
             quiet = 0 if any(moved) else quiet + 1
             if quiet == _QUIET_ROUNDS:
                 return
