@@ -65,6 +65,7 @@ class WebSocketWire(Wire):
     def __init__(self, *, plain: bool) -> None:
         super().__init__(plain=plain)
         self._protocol = Protocol(CLIENT, state=OPEN, max_size=None)
+        self._told_why = False
 
     @classmethod
     def request(cls, key: str | None, position: str | None, *, plain: bool) -> tuple[dict[str, str], dict[str, str]]:
@@ -91,7 +92,9 @@ class WebSocketWire(Wire):
                     _plain(body if frame.opcode is Opcode.BINARY else body.decode()) if self.plain else json.loads(body)
                 )
         close = self._protocol.close_rcvd
-        if close is not None and not ended:
+        self._told_why = self._told_why or any("close" in shape for shape in shapes)
+        if close is not None and not self._told_why:
+            self._told_why = True
             shapes.append({"close": {"code": int(close.code), "reason": close.reason}})
         return shapes
 

@@ -1,0 +1,20 @@
+"""The kit in a Django project's own test run: its test database, its transactions, its sessions."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.live.server import ROOT
+
+
+def test_a_django_project_tests_its_channel_with_its_own_runner(tmp_path: Path) -> None:
+    command = [sys.executable, "-W", "error", "-m", "django", "test", "tests.testing.django_cases"]
+    environment = os.environ | {
+        "DJANGO_DATABASE": str(tmp_path / "site.db"),
+        "DJANGO_SETTINGS_MODULE": "tests.hooks.django_site.settings",
+    }
+    run = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60)
+    assert (run.returncode, "Ran 4 tests" in run.stderr) == (0, True), run.stderr
