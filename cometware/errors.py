@@ -78,3 +78,49 @@ class BadFrame(CometwareError):
 
     def __str__(self) -> str:
         return f"{self.code}: {self.message}"
+
+
+class Unreachable(CometwareError):
+    """No channel answered at this URL in time. `tried` tells of each transport why not."""
+
+    def __init__(self, url: str, tried: dict[str, str]) -> None:
+        super().__init__(url, tried)
+        self.url = url
+        self.tried = tried
+
+    def __str__(self) -> str:
+        reasons: dict[str, list[str]] = {}
+        for transport, why in self.tried.items():
+            reasons.setdefault(why, []).append(transport)
+        told = "; ".join(f"{why} ({', '.join(transports)})" for why, transports in reasons.items())
+        return f"{self.url} is not reachable: {told or 'it did not answer in time'}"
+
+
+class Closed(CometwareError):
+    """The channel has ended this client for good; `code` is one of `docs/protocol.md`'s, `reason` the application's."""
+
+    def __init__(self, code: int, reason: str = "") -> None:
+        super().__init__(code, reason)
+        self.code = code
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"closed with {self.code}: {self.reason}" if self.reason else f"closed with {self.code}"
+
+
+class Failed(CometwareError):
+    """A message of ours was not handled well. `code` is a word for programs, `message` a sentence for people.
+
+    The channel's codes are in `docs/protocol.md`: `event` (nobody handles it), `handler` (it failed), `refused`. Ours are
+    `full` (too much waits to be sent), `size` (a message over the server's limit), `reset` (history is lost, so the reply
+    will not come).
+    """
+
+    def __init__(self, code: str, message: str, **details: object) -> None:
+        super().__init__(code, message)
+        self.code = code
+        self.message = message
+        self.details = details
+
+    def __str__(self) -> str:
+        return f"{self.code}: {self.message}"

@@ -15,13 +15,18 @@ import pytest
 import cometware
 
 PUBLIC = [
-    "Args", "Channel", "Client", "Cometware", "CometwareError", "Entry", "Handler", "Limits", "LogUnavailable",
-    "Position", "Presence", "Refused",
+    "Args", "Channel", "Client", "Closed", "Cometware", "CometwareError", "Connection", "Entry", "Failed", "Handler",
+    "Heard", "Limits", "LogUnavailable", "Position", "Presence", "Refused", "Unreachable", "connect",
 ]  # fmt: skip
 MODULES = [name for _, name, _ in pkgutil.walk_packages(cometware.__path__, "cometware.") if name != "cometware.__main__"]
 
 METHODS = {
     "Channel": "publish recent recent_entries position presence join leave close revoke on_open on_message on_close on",
+    "Connection": "key client transport receive send ask flush use close",
+    "Heard": "event data position",
+    "Closed": "code reason",
+    "Failed": "code message details",
+    "Unreachable": "url tried",
     "Client": "id user transport dialect data environ rooms send join leave close",
     "Presence": "id user transport dialect since data",
     "Position": "epoch offset parse",
@@ -68,6 +73,8 @@ def public_members(kind: type) -> list[tuple[str, Any]]:
 def test_every_public_name_and_its_methods_are_documented(name: str) -> None:
     kind = getattr(cometware, name)
     assert inspect.getdoc(kind), f"{name} has no docstring"
+    if inspect.isfunction(kind):
+        return
     if issubclass(kind, cometware.Handler):
         return  # its methods are the server's hooks
     for method, function in public_members(kind):
@@ -84,10 +91,12 @@ def test_every_module_opens_with_what_it_is(name: str) -> None:
 @pytest.mark.parametrize("name", PUBLIC)
 def test_every_public_method_is_annotated(name: str) -> None:
     kind = getattr(cometware, name)
-    for method, function in [*public_members(kind), ("__init__", vars(kind).get("__init__"))]:
+    members = [(name, kind)] if inspect.isfunction(kind) else public_members(kind)
+    for method, function in [*members, ("__init__", vars(kind).get("__init__"))]:
         if inspect.isfunction(function) and function.__module__.startswith("cometware"):
             signature = inspect.signature(function)
-            bare = [p.name for p in list(signature.parameters.values())[1:] if p.annotation is inspect.Parameter.empty]
+            parameters = [p for p in signature.parameters.values() if p.name not in ("self", "cls")]
+            bare = [p.name for p in parameters if p.annotation is inspect.Parameter.empty]
             assert bare == [], f"{name}.{method}"
             assert signature.return_annotation is not inspect.Signature.empty, f"{name}.{method}"
 
@@ -111,6 +120,17 @@ def test_importing_the_package_patches_nothing_and_opens_nothing() -> None:
         "assert before == (threading.Lock, socket.socket, threading.active_count())\n"
     )
     subprocess.run([sys.executable, "-W", "error", "-c", program], check=True, timeout=30)
+
+
+def test_who_publishes_or_connects_needs_no_gevent() -> None:
+    program = (
+        "import sys\n"
+        "sys.modules['gevent'] = None\n"
+        "from cometware import Channel, connect\n"
+        "Channel().publish('hello')\n"
+        "assert callable(connect) and 'werkzeug' not in sys.modules\n"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=30)
 
 
 def test_flask_and_django_are_needed_only_by_their_own_modules() -> None:
