@@ -261,7 +261,7 @@ class Connection:
             self.flush(timeout)
         with self._lock:
             link = self._serving
-            is_first = self._finish(Closed(1000))
+            is_first = self._finish(Closed(1000), politely=True)
         if is_first and link is not None:
             with contextlib.suppress(OSError):
                 self._say_goodbye(link)
@@ -319,12 +319,6 @@ class Connection:
         except Exception as error:
             logger.exception("cometware: the client of %s failed", self._route.url)
             self._finish(error)
-        finally:
-            with self._lock:
-                links = [link for link in (self._serving, self._next) if link is not None and self._end is not None]
-                self._next = None
-            for link in links:
-                link.interrupt()
 
     def _keep_connected(self) -> None:
         link: Link | None = None
@@ -337,6 +331,8 @@ class Connection:
                 link, self._next = self._next, None
             if link is None and wait:
                 self._rest(0)
+        if link is not None:
+            link.close()
 
     def _keep_sending(self) -> None:
         while True:
@@ -531,7 +527,7 @@ class Connection:
                 poster = self._poster
                 self._poster = self._new_poster()
             link.close()
-            poster.interrupt()
+            poster.end()
         if self._next is None and self._end is None:
             logger.info("cometware: the %s to %s is lost: %s", link.name, self._route.url, why)
             self._learn(link, began, asked)
@@ -644,8 +640,8 @@ class Connection:
         else:
             self._deliver(Heard("error", error, self._place.position))
 
-    def _finish(self, error: Exception) -> bool:
-        """This client ends, for this reason. Is it the first?"""
+    def _finish(self, error: Exception, *, politely: bool = False) -> bool:
+        """This client ends, for this reason; its connection at once, unless there is a goodbye to say. Is it the first?"""
         with self._lock:
             if self._end is not None:
                 return False
@@ -654,7 +650,9 @@ class Connection:
             self._outbox.fail(error if isinstance(error, CometwareError) else Closed(1000, str(error)))
             for condition in (self._arrived, self._taken, self._work, self._emptied):
                 condition.notify_all()
-            self._poster.interrupt()
+            self._poster.end()
+            if self._serving is not None and not politely:
+                self._serving.interrupt()
             return True
 
     # Sending
@@ -727,7 +725,8 @@ class Connection:
             link.send('{"close":{}}')
             self._threads[0].join(GOODBYE_SECONDS)  # it ends when the server has ended the connection
         else:
-            self._new_poster().ask("POST", self._route.query(), GOODBYE_SECONDS, b'{"close":{}}')
+            with contextlib.closing(self._new_poster()) as poster:
+                poster.ask("POST", self._route.query(), GOODBYE_SECONDS, b'{"close":{}}')
 
 
 def _comes_back(code: int) -> bool:

@@ -8,6 +8,7 @@ import http.client
 import json
 import socket
 import ssl
+import threading
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 from urllib.parse import SplitResult, unquote, urlencode, urlsplit
@@ -174,7 +175,10 @@ class Asker:
         self._route = route
         self._headers = dict(headers) | route.proxy_headers()
         self._connection: http.client.HTTPConnection | None = None
+        self._sock: socket.socket | None = None
+        self._response: http.client.HTTPResponse | None = None
         self._interrupted = False
+        self._busy = threading.Lock()
 
     def begin(self, method: str, path: str, timeout: float, body: bytes | None = None) -> http.client.HTTPResponse:
         """Send a request and return its answer as soon as its head is there.
@@ -193,6 +197,7 @@ class Asker:
         with as_os_errors():
             self._connection = self._route.connection(timeout)
             self._connection.connect()
+        self._sock = self._connection.sock
         return self._exchange(self._connection, method, path, timeout, body)
 
     def _exchange(
@@ -203,29 +208,42 @@ class Asker:
         with as_os_errors():
             self.patience(timeout)
             connection.request(method, self._route.target(path), body, self._headers)
-            return connection.getresponse()
+            self._response = connection.getresponse()
+            return self._response
 
     def ask(self, method: str, path: str, timeout: float, body: bytes | None = None) -> Answer:
         """Send a request and return its whole answer."""
-        response = self.begin(method, path, timeout, body)
-        with as_os_errors():
-            return Answer(response.status, lowered(response.getheaders()), response.read())
+        try:
+            with self._busy, as_os_errors():
+                response = self.begin(method, path, timeout, body)
+                return Answer(response.status, lowered(response.getheaders()), response.read())
+        finally:
+            if self._interrupted:
+                self.end()
 
     def patience(self, timeout: float) -> None:
         """How many seconds one read may take from now on."""
-        if self._connection is not None and self._connection.sock is not None:
-            self._connection.sock.settimeout(timeout)
+        if self._sock is not None:
+            self._sock.settimeout(timeout)
 
     def interrupt(self) -> None:
         """Make whoever waits here fail."""
         self._interrupted = True
-        connection = self._connection
-        shut(connection.sock if connection is not None else None)
+        shut(self._sock)
+
+    def end(self) -> None:
+        """Interrupt, and close as soon as nobody waits here: from any thread."""
+        self.interrupt()
+        if self._busy.acquire(blocking=False):
+            self.close()
+            self._busy.release()
 
     def close(self) -> None:
+        if self._response is not None:
+            self._response.close()  # the last one on its connection owns the socket
         if self._connection is not None:
             self._connection.close()
-            self._connection = None
+        self._response = self._connection = self._sock = None
 
 
 def shut(sock: socket.socket | None) -> None:
