@@ -7,12 +7,14 @@ no event loop ever waits for a disk or a network, and many callers share the pri
 from __future__ import annotations
 
 import logging
+import os
 import time
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Collection
 from typing import Any, Generic, TypeVar
 from urllib.parse import urlsplit, urlunsplit
+from weakref import WeakSet
 
 from cometware.errors import LogUnavailable
 from cometware.limits import Limits
@@ -29,6 +31,7 @@ GROUP = 1000
 """Operations that are run as one group at most."""
 _RETRY_SECONDS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5)
 _CLOSE_SECONDS = 2.0
+_FORK_SECONDS = 1.0
 
 
 class Call(Generic[Group]):
@@ -86,6 +89,8 @@ class Store(ABC, Generic[Connection, Group]):
         self._thread = 0
         self._closing = False
         self._closed: Waiter | None = None
+        self._working = real_lock()
+        _stores.add(self)
 
     # From any thread or greenlet
 
@@ -197,8 +202,9 @@ class Store(ABC, Generic[Connection, Group]):
             if not ringing:
                 self._bell.wait(self._pause())
             try:
-                self._hear()
-                self._turn()
+                with self._working:
+                    self._hear()
+                    self._turn()
             except Exception:
                 _log.exception("cometware: a fault in the store's thread")
                 self._lost("a fault in the store's thread; see the log")
@@ -319,6 +325,31 @@ class Store(ABC, Generic[Connection, Group]):
         if not self._told:
             self._told = True
             _log.warning("cometware: the store %s: %s", self.url, what)
+
+
+_stores: WeakSet[Store[Any, Any]] = WeakSet()
+_held: list[Any] = []
+
+
+def _before_fork() -> None:
+    """Let no store be at work at that moment: the child would inherit the locks of SQLite's library as they are then."""
+    for store in list(_stores):
+        lock: Any = store._working
+        if lock.acquire(timeout=_FORK_SECONDS):
+            _held.append(lock)
+
+
+def _after_fork_in_parent() -> None:
+    while _held:
+        _held.pop().release()
+
+
+def _after_fork_in_child() -> None:
+    _stores.clear()
+    _held.clear()
+
+
+os.register_at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child)
 
 
 def masked(url: str) -> str:
