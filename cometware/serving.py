@@ -9,13 +9,12 @@ import click
 import gevent
 from gevent.pywsgi import WSGIServer
 
+from cometware.endpoint.ending import DRAIN_SECONDS
 from cometware.middleware import Cometware
 from cometware.servers.base import ALL_TRANSPORTS
 from cometware.servers.pywsgi import Handler
 from cometware.watchdog import Watchdog
 
-DRAIN_SECONDS = 3.0
-"""Clients of a server that stops come back spread over this window."""
 _FLUSH_SECONDS = 0.3
 
 

@@ -6,7 +6,7 @@ import dataclasses
 import io
 import os
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from werkzeug.datastructures import MIMEAccept
@@ -19,6 +19,7 @@ from cometware.client import Environ
 from cometware.core.negotiation import ACCEPTED, Asked, Facts, NotNegotiable, Transport, negotiate
 from cometware.core.text import shown
 from cometware.endpoint.answers import BASE_HEADERS, Headers, error_response, query_of, refused_response, scripted
+from cometware.endpoint.ending import Ending, RunInLoop, drain_before_end
 from cometware.endpoint.exchange import Exchange, StartResponse, User
 from cometware.endpoint.polling import poll
 from cometware.endpoint.posting import post
@@ -48,6 +49,7 @@ class Endpoint:
         self._subprotocols = tuple(subprotocols)
         self._threads = threads
         self._worker: Worker | None = None
+        self._ending: Ending | None = None
         self._loop: LoopThread | None = None
         self._starting = real_lock()
         self._process = 0
@@ -61,7 +63,7 @@ class Endpoint:
 
     def use(self, worker: Worker | None) -> Worker | None:
         """Serve by this worker from now on (None: by one that is made when it is needed); return the one before. For tests."""
-        self._told = True
+        self._telling.acquire(blocking=False)
         before, self._worker = self._worker, worker
         return before
 
@@ -83,7 +85,7 @@ class Endpoint:
             self._tell(server, environ)
         if isinstance(server, Threaded):
             return self._serve_threaded(server, environ, start_response, cors)
-        return self._answer(self._worker_here(0), server, environ, start_response, cors)
+        return self._answer(self._worker_here(0, _here), server, environ, start_response, cors)
 
     def _tell(self, server: Server, environ: Environ) -> None:
         """Say once which transports this server cannot carry, why, and what to change; and what several processes miss."""
@@ -97,10 +99,14 @@ class Endpoint:
             transports = ", ".join(server.transports)
             logger.warning("server %s: transports %s; %s; %s", shown(server.name), transports, server.why, _FIX)
 
-    def _worker_here(self, threads: int) -> Worker:
-        """Return the worker of this event loop; made at the first request, and again after a fork."""
+    def _worker_here(self, threads: int, run: RunInLoop) -> Worker:
+        """Return the worker of this event loop; made at the first request, and again after a fork.
+
+        `run` runs a function in this loop and waits for it, from the server's main thread.
+        """
         if self._worker is None or self._worker.process != os.getpid():
             self._worker = Worker(self.channel, threads=self._threads or threads)
+            self._ending = drain_before_end(self._worker, run)
         return self._worker
 
     def _serve_threaded(
@@ -109,15 +115,16 @@ class Endpoint:
         """Answer in the channel's own event loop, while this thread of the server waits and then pulls."""
         environ = with_body(environ, 4 * self.channel.limits.max_message_bytes)
         started: list[Any] = []
+        loop = self._loop_here()
 
         def answer() -> list[bytes]:
-            worker = self._worker_here(_HANDLER_THREADS)
+            worker = self._worker_here(_HANDLER_THREADS, loop.call)
             return list(self._answer(worker, server, environ, lambda *head: started.append(head), cors))
 
         if environ["REQUEST_METHOD"] == "GET":
             server.reserve()
         try:
-            body = self._loop_here().call(answer)
+            body = loop.call(answer)
         finally:
             if server.pulled is None:
                 server.release()
@@ -159,6 +166,11 @@ class Endpoint:
         response = scripted(environ, response)
         response.headers.extend(BASE_HEADERS + cors)
         return response(environ, start_response)
+
+
+def _here(call: Callable[[], Any]) -> Any:
+    """Run what is to be run in the loop of a server that is gevent's: whoever asks is in it."""
+    return call()
 
 
 def _check(server: Server, asked: Asked) -> None:

@@ -1,7 +1,8 @@
-"""gunicorn's gevent worker (`gunicorn -k gevent`): the socket is in the environ."""
+"""gunicorn: its gevent worker (`gunicorn -k gevent`), whose socket is in the environ; the process of any of its workers."""
 
 from __future__ import annotations
 
+import signal
 from _socket import socket as RawSocket
 from typing import Any
 
@@ -45,3 +46,9 @@ def find_gevent_worker(environ: dict[str, Any], start_response: Any) -> Server |
         return None  # one connection of HTTP/2 carries many requests: it is nobody's alone
     request = getattr(getattr(start_response, "__self__", None), "req", None)
     return GeventWorker(sock, request) if hasattr(request, "must_close") else None
+
+
+def find_process() -> Any | None:
+    """Find gunicorn's own object for this process, whatever its kind: it handles SIGTERM. None under other servers."""
+    process = getattr(signal.getsignal(signal.SIGTERM), "__self__", None)
+    return process if hasattr(process, "alive") and hasattr(getattr(process, "cfg", None), "worker_exit") else None
