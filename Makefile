@@ -28,7 +28,7 @@ types: $(READY)
 
 # What a commit should pass: quick, needs no browser and no proxy
 check: lint types
-	$(BIN)/pytest -q -m "not full" $(TESTS) --ignore=tests/browser --ignore=tests/proxies
+	$(BIN)/pytest -q -m "not full" $(TESTS) --ignore=tests/browser --ignore=tests/proxies --ignore=tests/apps
 
 system:
 	bash .ci/install-system

@@ -333,6 +333,12 @@ class _Response(Client):
     """What comes in one HTTP response, or in one after the other."""
 
     accept: ClassVar[str]
+    content_type = ""
+    """Of the answer; what was asked for, unless told."""
+
+    @property
+    def asking_headers(self) -> dict[str, str]:
+        return self.headers
 
     def begin(self) -> None:
         self._sock = connect(self.server.port, receive_buffer=self.receive_buffer)
@@ -348,7 +354,7 @@ class _Response(Client):
         assert self._sock is not None
         self._body = Body()
         self._text = b""
-        self._sock.sendall(request("GET", self.target(), self.headers | {"Accept": self.accept}))
+        self._sock.sendall(request("GET", self.target(), self.asking_headers | {"Accept": self.accept}))
 
     def received(self, data: bytes) -> None:
         self._text += self._body.feed(data)
@@ -360,7 +366,7 @@ class _Response(Client):
                 raise Refusal(head, self._text)
         else:
             assert head.status == 200, head
-            assert head.headers["content-type"].partition(";")[0] == self.accept
+            assert head.headers["content-type"].partition(";")[0] == (self.content_type or self.accept)
             self.body_received(head)
 
     def body_received(self, head: Head) -> None:
@@ -458,6 +464,31 @@ class PlainPoll(LongPoll):
         if not self._asking:
             time.sleep(self.interval_seconds)
         super().listen()
+
+
+class Jsonp(LongPoll):
+    """A long poll as a script: no header but a browser's, and an error is a shape which tells the status."""
+
+    accept = "*/*"
+    content_type = "text/javascript"
+
+    @property
+    def asking_headers(self) -> dict[str, str]:
+        return {"Sec-Fetch-Site": "same-origin"} | ({} if self.cookie is None else {"Cookie": self.cookie})
+
+    def target(self, **more: Any) -> str:
+        return super().target() + "&callback=hear" if self._link else super().target(key=self.key, callback="hear", **more)
+
+    def body_received(self, head: Head) -> None:
+        if not self._body.ended:
+            return
+        script = re.fullmatch(rb"/\*\*/hear\((.*)\);", self._text, re.DOTALL)
+        assert script is not None, self._text
+        self._text = script[1]
+        first = json.loads(self._text)[0]
+        if "status" in first.get("error", {}):
+            raise Refusal(Head(first["error"]["status"], {}), json.dumps(first).encode())
+        super().body_received(head)
 
 
 TRANSPORTS: tuple[type[Client], ...] = (WebSocket, EventStream, Stream, LongPoll, PlainPoll)

@@ -44,10 +44,11 @@ class Server:
     is_serial = False
     says_101 = False
 
-    def __init__(self, process: subprocess.Popen[str], port: int, errors: IO[str]) -> None:
+    def __init__(self, process: subprocess.Popen[str], port: int, errors: IO[str], excused: str = "") -> None:
         self.pid = process.pid
         self.port = port
         self._errors = errors
+        self._expected = excused or r"tests\.live\.\w+\.Deliberate"
 
     def name_on(self, transport: str) -> str:
         """Return what it says of its name; what has said 101 shows itself in this only."""
@@ -123,7 +124,7 @@ class Server:
     def unexpected_errors(self) -> list[str]:
         """Return the last line of each traceback that no test asked for."""
         found = [match["error"] for match in _TRACEBACK.finditer(self.errors)]
-        return [error for error in found if not re.match(r"tests\.live\.\w+\.Deliberate", error)]
+        return [error for error in found if not re.match(self._expected, error)]
 
 
 @contextmanager
@@ -134,10 +135,12 @@ def serve(
     application: str = "tests.live.app:app",
     command: Sequence[str] = (),
     environ: dict[str, str] | None = None,
+    excused: str = "",
 ) -> Iterator[Server]:
     """Run an application for the length of the block; afterwards it must have ended well and logged no traceback.
 
-    `command` is another server's: it says somewhere where it listens, and may end by the signal itself.
+    `command` is another server's: it says somewhere where it listens, and may end by the signal itself. `excused` are the
+    errors of an application that is not ours.
     """
     own = [sys.executable, "-m", "cometware", "serve", application, "--bind", "127.0.0.1:0"]
     environment = os.environ | {"LIMITS": json.dumps(limits or {}), "SUBPROTOCOLS": subprotocols} | (environ or {})
@@ -156,7 +159,7 @@ def serve(
         server = None
         output = _Output(process, errors) if command else None
         try:
-            server = Server(process, _port(process, errors) if output is None else output.port(), errors)
+            server = Server(process, _port(process, errors) if output is None else output.port(), errors, excused)
             yield server
         finally:
             process.terminate()
