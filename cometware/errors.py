@@ -47,8 +47,8 @@ class LogUnavailable(CometwareError):
 
     def __str__(self) -> str:
         return (
-            f"{self.url} is not available: {self.trouble}. What was asked of it may or may not be done; a message can be "
-            "published again with the same once=. See that the store runs and can be reached from here; "
+            f"{self.url} is not available: {self.trouble.rstrip('.')}. What was asked of it may or may not be done; a message "
+            "can be published again with the same once=. See that the store runs and can be reached from here; "
             "Limits(store_seconds=…) is how long it is waited for"
         )
 

@@ -23,17 +23,24 @@ def free_port() -> int:
 class RedisServer:
     """Started at once; `stop` and `kill` end it, `start` brings it back on the same port."""
 
-    def __init__(self, folder: Path, *options: str) -> None:
+    def __init__(self, folder: Path, *options: str, configuration: Path | None = None) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
         self.port = free_port()
         self.options = options
+        self.configuration = [] if configuration is None else [str(configuration)]
         self.url = f"redis://127.0.0.1:{self.port}/0"
         self.process: subprocess.Popen[bytes] | None = None
         self.start()
 
+    @classmethod
+    def sentinel(cls, folder: Path, config: Path) -> RedisServer:
+        """A Sentinel instead; it rewrites its configuration."""
+        return cls(folder, "--sentinel", configuration=config)
+
     def start(self) -> None:
-        command = ["redis-server", "--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self.folder), "--save", ""]
+        command = ["redis-server", *self.configuration]
+        command += ["--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self.folder), "--save", ""]
         with (self.folder / "log").open("ab") as log:
             self.process = subprocess.Popen([*command, *self.options], stdout=log, stderr=log)
         self.wait()
@@ -52,8 +59,8 @@ class RedisServer:
                 assert time.monotonic() < deadline
                 time.sleep(0.005)
 
-    def client(self) -> Any:
-        return redis.Redis(port=self.port)
+    def client(self, **options: Any) -> Any:
+        return redis.Redis(port=self.port, **options)
 
     def kill(self) -> None:
         """End it without a word."""
