@@ -10,6 +10,8 @@ from typing import Any
 
 import click
 
+from cometware.commands import publish, send, tail
+
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="cometware")
@@ -58,3 +60,8 @@ def _load(application: str) -> Any:
     if not callable(app):
         raise click.BadParameter(f"{application!r} is no WSGI application: it cannot be called", param_hint="MODULE:APP")
     return app
+
+
+main.add_command(tail)
+main.add_command(send)
+main.add_command(publish)
