@@ -20,7 +20,7 @@ class Limits:
     heartbeat_seconds: float = 20
     """Every receiving connection is written to at least this often; proxies cut what is silent for 30 to 60 s."""
     pong_seconds: float = 10
-    """A WebSocket that has not answered a ping this long after the next heartbeat is gone."""
+    """A WebSocket that has sent nothing for this long after a ping, not even its pong, is gone; may be several heartbeats."""
     poll_seconds: float = 20
     """How long a long poll is held at most; `?wait=` shortens it."""
     grace_seconds: float = 60

@@ -95,7 +95,7 @@ class WebSocket(Connection):
         self.parts: list[bytes] | None = None
         self.text = False
         self.heard = True
-        self.pinged = False
+        self.pinged = 0
         self.owes = False
 
     # Reading
@@ -214,19 +214,23 @@ class WebSocket(Connection):
     # The wheel and the end
 
     def beat(self) -> None:
-        """Ping, and some seconds later see whether anything came back. A full socket is left to TCP's own time-out."""
-        worker = self.worker
-        limits = worker.limits
+        """Ping at each heartbeat, and see whether anything came back within `pong_seconds` of a ping.
+
+        `pinged` counts the pings since anything was heard. A full socket is left to TCP's own time-out.
+        """
+        worker, limits = self.worker, self.worker.limits
+        step, silent = min(limits.pong_seconds, limits.heartbeat_seconds), 0
         if self.pinged:
-            self.pinged = False
-            if not self.heard:
+            silent, self.pinged = 0 if self.heard else self.pinged, 0
+            if silent and silent * step >= limits.pong_seconds:
                 self.lost("silent")
                 return
-            self.beat_tick = worker.tick_after(limits.heartbeat_seconds - limits.pong_seconds)
-            return
-        self.beat_tick = worker.tick_after(min(limits.pong_seconds, limits.heartbeat_seconds))
+            if step < limits.heartbeat_seconds:
+                self.beat_tick = worker.tick_after(limits.heartbeat_seconds - step)
+                return
+        self.beat_tick = worker.tick_after(step)
         if self.unsent is None and self.live:
-            self.pinged, self.heard = True, False
+            self.pinged, self.heard = silent + 1, False
             self.write(worker.heartbeat(self.shape) + _PING)
 
     def goodbye(self, close: Close) -> bytes:

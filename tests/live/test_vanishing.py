@@ -12,6 +12,7 @@ import pytest
 
 from tests.live.clients import TRANSPORTS, Client, LongPoll, PlainPoll, WebSocket
 from tests.live.http import connect, drop, request
+from tests.live.raw import UPGRADE, Line
 from tests.live.server import PATIENT, ROOT, Server, serve
 
 LIMITS = PATIENT | {"poll_seconds": 60, "grace_seconds": 0.25}
@@ -104,6 +105,15 @@ def test_a_websocket_that_answers_pings_is_kept(hasty_server: Server) -> None:
         assert client.frames is not None
         assert client.frames.pings >= 3
         assert hasty_server.life_of(client.id) == ["open"]
+
+
+def test_a_pong_may_take_longer_than_a_heartbeat() -> None:
+    with serve({"heartbeat_seconds": 0.5, "pong_seconds": 1.5}) as server, Line(server.port) as silent:
+        silent.send(request("GET", "/comet", UPGRADE))
+        assert silent.head().status == 101
+        pings = [silent.frame() for _ in range(3)]
+        assert pings == [(0x9, b"")] * 3
+        assert silent.read_to_end() == b""
 
 
 @pytest.mark.parametrize("transport", [transport for transport in HOLDING if transport is not LongPoll])
