@@ -55,17 +55,16 @@ class Endpoint:
         self._process = 0
         self._telling: Any = real_lock()
         self._reasons = Reasons()
+        self._rehearsing: tuple[Worker, Server] | None = None
 
     def drain(self, window_seconds: float) -> None:
         """Ask the clients of this process to come back."""
         if self._worker is not None:
             self._worker.drain(window_seconds)
 
-    def use(self, worker: Worker | None) -> Worker | None:
-        """Serve by this worker from now on (None: by one that is made when it is needed); return the one before. For tests."""
-        self._telling.acquire(blocking=False)
-        before, self._worker = self._worker, worker
-        return before
+    def rehearse(self, instead: tuple[Worker, Server] | None) -> None:
+        """For tests: serve by this worker instead, as this server where a request brings none; None: as before."""
+        self._rehearsing = instead
 
     def status(self) -> dict[str, Any]:
         """Tell who is here and how, as JSON can hold it."""
@@ -80,6 +79,9 @@ class Endpoint:
 
     def serve(self, environ: Environ, start_response: StartResponse, cors: Headers) -> Iterable[bytes]:
         """Answer a request whose origin was found good."""
+        if self._rehearsing is not None:
+            worker, server = self._rehearsing
+            return self._answer(worker, environ.get("cometware.server", server), environ, start_response, cors)
         server = detect(environ, start_response)
         if self._telling.acquire(blocking=False):  # never released: of all threads, one tells it
             self._tell(server, environ)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Mapping
 from types import TracebackType
 from typing import Any
@@ -46,8 +47,8 @@ class Client(werkzeug.test.Client):
         super().__init__(in_process(app))
         self.host = host
         self._connections: list[Connection] = []
-        self._closed = False
         self._stage = enter(middleware or find_middleware(app))
+        self._closed = False
 
     def __enter__(self) -> Client:
         return self
@@ -93,8 +94,7 @@ class Client(werkzeug.test.Client):
             Refused: The application, or the channel, does not want it: with `status`, `reason`, `body`, `content_type`.
             ValueError: There is no such transport.
         """
-        if self._closed:
-            raise RuntimeError("this Client is closed; connect inside its `with` block")
+        self._check_open()
         connection = Connection(self, transport, plain=plain, key=key, query=query, headers=headers)
         self._connections.append(connection)
         connection.connect()
@@ -114,13 +114,20 @@ class Client(werkzeug.test.Client):
         super().set_cookie(key, value, domain=domain or self.host.partition(":")[0], **options)
 
     def run_wsgi_app(self, environ: dict[str, Any], buffered: bool = False) -> tuple[Iterable[bytes], str, Headers]:
-        """Run one request in this thread."""
-        if "cometware.server" in environ:
-            return super().run_wsgi_app(environ, buffered)
-        environ["cometware.server"] = InProcess(holds=False)
+        """Run one request in this thread, and let happen what it has brought about."""
+        self._check_open()
         answer = super().run_wsgi_app(environ, buffered)
-        self._stage.settle()
+        if "cometware.server" not in environ:  # a request of the test itself, not one of a connection
+            self._stage.settle()
         return answer
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise RuntimeError("this Client is closed: use it inside its `with` block, before close()")
+
+    def __del__(self) -> None:
+        if not getattr(self, "_closed", True):
+            warnings.warn(f"unclosed {self!r}: use it in a `with` block, or call close()", ResourceWarning, 2, self)
 
     def _request(
         self, method: str, server: InProcess, query: Mapping[str, Any], headers: Mapping[str, str], **body: Any

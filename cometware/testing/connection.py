@@ -11,7 +11,7 @@ from cometware.core import data as _data
 from cometware.core.data import Data
 from cometware.core.entry import Position
 from cometware.core.events import Close
-from cometware.errors import BadFrame
+from cometware.errors import BadFrame, Refused
 from cometware.testing.far import FarEnd, refusal
 from cometware.testing.wires import TRANSPORTS, Shape
 
@@ -174,10 +174,15 @@ class Connection:
             self.transport = _check(transport, plain=self.plain)
         self.connect()
 
-    def hold(self) -> None:
-        """Let the network stand still: what is under way in either direction comes after `release`."""
+    def hold(self, seconds: float | None = None) -> None:
+        """Let the network stand still: what is under way in either direction comes after `release`.
+
+        With `seconds` it goes on by itself when the clock has been moved by so many.
+        """
         self._settle()
         self._far.held = True
+        if seconds is not None:
+            self.client.clock.timer(seconds).start(self._far.release)
 
     def release(self) -> None:
         """Let everything come that `hold` has kept, in its order."""
@@ -187,8 +192,13 @@ class Connection:
 
     def connect(self) -> None:
         """Open the connection; `client.connect()` has done so."""
+        __tracebackhide__ = True
         self.closed, self.must_reconnect = None, False
-        self._far.connect()
+        known = len(self.client.failures)
+        try:
+            self._far.connect()
+        except Refused as refused:
+            raise refused from next(iter(self.client.failures[known:]), None)
         for number in list(self._unacknowledged):
             if number in self._unacknowledged:
                 self._far.send(self._unacknowledged[number])

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import logging
 import socket
-import threading
 from _socket import socket as RawSocket
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
@@ -69,20 +68,20 @@ class Stage:
         self.failures: list[BaseException] = []
         self.listeners: list[FarEnd] = []
         self._middleware = middleware
-        self._thread = threading.get_ident()
+        self._hub = gevent.get_hub()
         self._channel = channel = middleware.channel
         self._store_before = channel._log, channel._roster
         channel._log, channel._roster = MemoryLog(channel.limits), MemoryRoster(channel.limits)
         self.clock = Clock(self.calm_down)
         self.worker = Worker(channel, clock=self.clock)
-        self._worker_before = middleware._endpoint.use(self.worker)
+        middleware._endpoint.rehearse((self.worker, InProcess(holds=False)))
         self._listener = _Failures(self.failures)
         logger.addHandler(self._listener)
         self.visitors = 0
 
     def settle(self) -> None:
         """Let all happen that is under way, until nobody has anything left to do; who only asks now and then asks now."""
-        if threading.get_ident() != self._thread:
+        if gevent.get_hub() is not self._hub:
             raise RuntimeError("cometware.testing.Client: use it in the thread that made it")
         for listener in self.listeners:
             listener.ask_again()
@@ -106,8 +105,9 @@ class Stage:
             return
         del _stages[self._middleware]
         logger.removeHandler(self._listener)
-        self._middleware._endpoint.use(self._worker_before)
+        self._middleware._endpoint.rehearse(None)
         self.worker.close()
+        gevent.idle()  # what ended has to be let go of by the loop
         self._channel._log, self._channel._roster = self._store_before
 
 
@@ -128,7 +128,8 @@ def in_process(app: Callable[..., Iterable[bytes]]) -> Callable[..., Iterable[by
 
     def call(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         body = app(environ, start_response)
-        if environ["cometware.server"].far is None:
+        server = environ.get("cometware.server")
+        if not isinstance(server, InProcess) or server.far is None:
             return body
         start_response("200 OK", [])
         return ()

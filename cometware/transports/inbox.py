@@ -167,6 +167,11 @@ class Inboxes:
 
     # The runners
 
+    def close(self) -> None:
+        """End the runners that wait for work; one that is at it ends by itself."""
+        idle, self._idle = self._idle, []
+        gevent.killall(idle)
+
     def _wake(self) -> None:
         if self._standby:
             return

@@ -381,7 +381,9 @@ class Worker:
         self._unsubscribe()
         self._ticking.stop()
         self._proof.stop()
+        self._arrival.stop()
         self._greenlet.kill()
+        self.inboxes.close()
         if self._tenant is not None:
             self._tenant.close()
         for connection in [connection for record in self.roster for connection in record.connections]:

@@ -50,6 +50,8 @@ class Shop:
             assert client.environ is not None
             if "refuse" in client.environ["QUERY_STRING"]:
                 raise Refused(402, "pay first", body=b'{"price":7}')
+            if "fail" in client.environ["QUERY_STRING"]:
+                raise LookupError("the test asked for it")
             self.journal.append(("open", client.user, client.transport))
 
         @channel.on_message

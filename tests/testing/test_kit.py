@@ -2,19 +2,32 @@
 
 from __future__ import annotations
 
+import gc
+import os
 import threading
 import time
-from collections.abc import Iterator
+import weakref
+from collections.abc import Iterable, Iterator
+from typing import Any
 
 import pytest
 
 from cometware import Channel, Cometware, Refused
 from cometware.errors import BadFrame
 from cometware.testing import Client, Connection
+from cometware.transports.worker import Worker
 from tests.testing.shop import Shop
 
 TRANSPORTS = ("websocket", "sse", "stream", "poll", "jsonp")
 everywhere = pytest.mark.parametrize("transport", TRANSPORTS)
+
+
+Environ = dict[str, Any]
+
+
+def nothing(environ: Environ, start_response: Any) -> Iterable[bytes]:
+    start_response("204 No Content", [])
+    return []
 
 
 @pytest.fixture
@@ -173,6 +186,20 @@ def test_history_comes_first(client: Client) -> None:
     assert [data for _, data in client.connect("sse", query={"last": 1}).messages] == [{"order": 2}]
 
 
+def test_an_on_open_that_fails_refuses_and_shows_its_exception(shop: Shop, client: Client) -> None:
+    with pytest.raises(Refused, match="500: the application's on_open failed") as refused:
+        client.connect("sse", query={"fail": 1})
+    assert isinstance(refused.value.__cause__, LookupError)
+
+
+def test_a_login_that_fails_reaches_the_test() -> None:
+    def find_user(environ: Environ) -> str:
+        raise LookupError("no such table")
+
+    with Client(Cometware(nothing, Channel(), user=find_user)) as client, pytest.raises(LookupError, match="no such table"):
+        client.connect()
+
+
 # The network
 
 
@@ -210,6 +237,17 @@ def test_what_is_held_back_comes_later_and_in_order(shop: Shop, client: Client, 
     ann.release()
     assert ann.messages == [("order", {"order": 7})]
     assert bob.messages[1:] == [("message", "one"), ("message", "two")]
+
+
+def test_a_network_that_is_slow_for_some_seconds_goes_on_by_the_clock(shop: Shop, client: Client) -> None:
+    for transport in TRANSPORTS:
+        ann = client.connect(transport)
+        ann.hold(2)
+        ann.send(transport)
+        client.clock.advance(1.5)
+        assert shop.journal[-1][0] == "open"
+        client.clock.advance(0.5)
+        assert shop.journal[-1] == ("message", transport)
 
 
 @everywhere
@@ -360,6 +398,50 @@ def test_everything_runs_in_the_thread_of_the_test(monkeypatch: pytest.MonkeyPat
         client.post("/orders")
         client.connect("sse").ask("where")
     assert threads == {threading.get_ident()}
+
+
+def test_flasks_own_test_client_works_beside_it(shop: Shop, client: Client) -> None:
+    ann = client.connect()
+    own = shop.app.test_client()
+    assert own.post("/orders").status_code == 201
+    assert own.post("/comet", data="hello").json == {"accepted": 1}
+    assert own.get("/comet?wait=0").json[0]["open"]["server"] == {"name": "cometware.testing", "transports": ["poll"]}
+    assert own.get("/comet", headers={"Accept": "text/event-stream"}).status_code == 501
+    assert ann.messages == [("order", {"order": 7}), ("message", "hello")]
+
+
+def test_a_client_that_is_closed_says_so(shop: Shop) -> None:
+    with Client(shop.app) as client:
+        ann = client.connect()
+    for call in (client.connect, ann.reconnect, lambda: client.get("/")):
+        with pytest.raises(RuntimeError, match="this Client is closed"):
+            call()
+    assert not ann.is_open
+
+
+def test_a_client_that_is_forgotten_is_told_of(shop: Shop) -> None:
+    client = Client(shop.app)
+    stage = client._stage
+    with pytest.warns(ResourceWarning, match="unclosed <Client"):
+        del client
+        gc.collect()
+    stage.leave()
+
+
+def test_nothing_is_left_of_a_test() -> None:
+    def visit() -> weakref.ref[Worker]:
+        with Client(shop.app) as client:
+            for transport in TRANSPORTS:
+                client.connect(transport).ask("rename", "Ann")
+            return weakref.ref(client._stage.worker)
+
+    shop = Shop()
+    visit()
+    files = len(os.listdir("/proc/self/fd"))
+    worker = visit()
+    gc.collect()
+    assert worker() is None
+    assert len(os.listdir("/proc/self/fd")) == files
 
 
 def test_an_exception_of_a_view_reaches_the_test(shop: Shop, client: Client) -> None:
