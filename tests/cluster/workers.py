@@ -35,11 +35,11 @@ def cluster(
         journal = stack.enter_context(tempfile.TemporaryDirectory(prefix="cometware-test-"))
         environ = {"CHANNEL": url, "JOURNAL": journal}
         workers = [stack.enter_context(serve(limits, application=application, environ=environ)) for _ in range(count)]
-        port = stack.enter_context(listening(lambda port, folder: _haproxy(port, folder, [one.port for one in workers])))
+        port = stack.enter_context(listening(lambda port, folder: haproxy(port, folder, [one.port for one in workers])))
         yield Cluster(port, workers, stack.enter_context(tempfile.TemporaryFile("w+")))
 
 
-def _haproxy(port: int, folder: Path, workers: Sequence[int]) -> Sequence[str | Path]:
+def haproxy(port: int, folder: Path, workers: Sequence[int]) -> Sequence[str | Path]:
     """Send each request, not only each connection, to any worker; one that does not answer is passed over."""
     configuration = [
         "global",
