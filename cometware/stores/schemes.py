@@ -53,13 +53,14 @@ def _sqlite(url: str, name: str, limits: Limits) -> Open:
 
 def _redis(url: str, name: str, limits: Limits) -> Open:
     from cometware.logs.redis import RedisLog
+    from cometware.roster.redis import RedisFacts
     from cometware.stores.redis import RedisStore, place_of
 
     place_of(url)
 
     def open() -> tuple[Log, Roster]:
         store = RedisStore(url, name, limits)
-        return RedisLog(store, limits), MemoryRoster(limits)
+        return RedisLog(store, limits), SharedRoster(limits, RedisFacts(store))
 
     return open
 

@@ -27,6 +27,7 @@ from tests.cluster.workers import haproxy
 from tests.live.crowd import KINDS, Crowd, Member
 from tests.live.server import ROOT
 from tests.proxies.foreground import free_port, listening
+from tests.redis_server import RedisServer
 
 LIMITS = {"lease_seconds": 2, "heartbeat_seconds": 5, "pong_seconds": 5, "poll_seconds": 5, "reauthorise_seconds": 3600}
 BACK_SECONDS = 0.2
@@ -46,6 +47,19 @@ class Store(Protocol):
 class SqliteFile:
     url: str
     restart: Callable[[], None] | None = None
+
+
+class AppendOnlyRedis:
+    """A Redis that has on its disk what it has said yes to."""
+
+    def __init__(self, folder: Path) -> None:
+        self._server = RedisServer(folder, "--appendonly", "yes", "--appendfsync", "always")
+        self.url = self._server.url
+        self.close = self._server.stop
+
+    def restart(self) -> None:
+        self._server.kill()
+        self._server.start()
 
 
 @dataclass

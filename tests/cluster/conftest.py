@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.cluster.workers import cluster
-from tests.live.server import PATIENT, Server
+from tests.cluster.workers import Cluster, cluster
+from tests.live.server import LIMIT_SECONDS, PATIENT, Server
+from tests.redis_server import RedisServer
 
 
-@pytest.fixture(scope="package", params=["sqlite"])
+@pytest.fixture(scope="package", params=["sqlite", "redis"])
 def channel_url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     folder: Path = tmp_path_factory.mktemp("channel")
-    yield f"sqlite:///{folder}/channel.db"
+    if request.param == "sqlite":
+        yield f"sqlite:///{folder}/channel.db"
+        return
+    redis = RedisServer(folder)
+    try:
+        yield redis.url
+    finally:
+        redis.stop()
 
 
 @pytest.fixture(scope="package")
@@ -27,7 +36,7 @@ def server(channel_url: str) -> Iterator[Server]:
 @pytest.fixture(scope="package")
 def hasty_server(channel_url: str) -> Iterator[Server]:
     """Workers whose clocks are fast."""
-    with cluster(channel_url + "2", {"heartbeat_seconds": 0.5, "poll_seconds": 0.5, "order_seconds": 0.25}) as server:
+    with cluster(channel_url, {"heartbeat_seconds": 0.5, "poll_seconds": 0.5, "order_seconds": 0.25}, name="hasty") as server:
         yield server
 
 
@@ -39,6 +48,7 @@ _SAMPLE = (
     "test_a_late_number_is_waited_for",
     "test_a_reply_survives_a_change_of_connection",
     "test_a_client_that_was_dropped_resumes_where_it_was[sqlite-FIN]",
+    "test_a_client_that_was_dropped_resumes_where_it_was[redis-FIN]",
     "test_racing_connections_open_their_client_once",
     "test_a_closed_client_is_told_the_code_and_the_reason",
 )
@@ -53,3 +63,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if ours in str(item.path) and not item.name.startswith(_SAMPLE):
             item.add_marker(pytest.mark.full)
+
+
+@pytest.fixture(autouse=True)
+def one_end(request: pytest.FixtureRequest) -> None:
+    """Begin when all workers know of what went before: who connects to one that does not hears the end of it."""
+    for name in ("server", "hasty_server"):
+        if name in request.fixturenames:
+            found: Cluster = request.getfixturevalue(name)
+            deadline = time.monotonic() + LIMIT_SECONDS
+            while len({worker.get("/position") for worker in found.workers}) > 1:
+                assert time.monotonic() < deadline, "the workers do not come to one end"

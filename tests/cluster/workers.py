@@ -28,12 +28,17 @@ class Cluster(Server):
 
 @contextmanager
 def cluster(
-    url: str, limits: dict[str, Any] | None = None, *, count: int = 2, application: str = "tests.live.app:app"
+    url: str,
+    limits: dict[str, Any] | None = None,
+    *,
+    count: int = 2,
+    name: str = "comet",
+    application: str = "tests.live.app:app",
 ) -> Iterator[Cluster]:
     """Run so many workers of one channel for the length of the block."""
     with ExitStack() as stack:
         journal = stack.enter_context(tempfile.TemporaryDirectory(prefix="cometware-test-"))
-        environ = {"CHANNEL": url, "JOURNAL": journal}
+        environ = {"CHANNEL": url, "NAME": name, "JOURNAL": journal}
         workers = [stack.enter_context(serve(limits, application=application, environ=environ)) for _ in range(count)]
         port = stack.enter_context(listening(lambda port, folder: haproxy(port, folder, [one.port for one in workers])))
         yield Cluster(port, workers, stack.enter_context(tempfile.TemporaryFile("w+")))

@@ -1,8 +1,8 @@
 """An ordinary Flask application with a channel, and views that let a test publish and see what the handlers saw.
 
-Environment: `CHANNEL` is the channel's URL, `LIMITS` is JSON for `cometware.Limits`, `SUBPROTOCOLS` a list with spaces
-between, `JOURNAL` the folder of a journal that several workers share. A connection's query steers `on_open`:
-`refuse=<status>`, `gate=<name>` waits until a test opens that gate, `room=<name>` joins.
+Environment: `CHANNEL` and `NAME` are the channel's URL and name, `LIMITS` is JSON for `cometware.Limits`, `SUBPROTOCOLS` a
+list with spaces between, `JOURNAL` the folder of a journal that several workers share. A connection's query steers
+`on_open`: `refuse=<status>`, `gate=<name>` waits until a test opens that gate, `room=<name>` joins.
 """
 
 from __future__ import annotations

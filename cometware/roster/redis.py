@@ -1,0 +1,94 @@
+"""The facts of a channel's clients in Redis, for the workers of many hosts."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterator
+from importlib.resources import files
+from typing import Any
+
+from cometware.roster.facts import Facts
+from cometware.roster.shared import Lease
+from cometware.stores.redis import Pipeline, RedisStore
+
+_SCRIPT = files("cometware.roster").joinpath("facts.lua").read_text()
+
+
+class RedisFacts:
+    """Each method is one command: a script (`facts.lua`), or a plain one."""
+
+    def __init__(self, store: RedisStore) -> None:
+        self._store = store
+        self._prefix = store.key("")
+        self._facts, self._newest = store.key("facts"), store.key("newest")
+        self._keys = [self._facts, self._newest, store.key("leases"), store.key("buried")]
+        self._script = store.script(_SCRIPT)
+
+    def _call(self, what: str, *arguments: Any) -> Any:
+        return self._store.do(lambda pipeline: self._script.queue(pipeline, self._keys, what, self._prefix, *arguments))
+
+    def _command(self, *command: Any) -> Any:
+        def operation(pipeline: Pipeline) -> None:
+            pipeline.execute_command(*command)
+
+        return self._store.do(operation)
+
+    def load(self, id: str) -> Facts | None:
+        return _read(self._command("HGET", self._facts, id))
+
+    def swap(self, id: str, old: Facts | None, new: Facts | None) -> Facts | None:
+        before, after = "" if old is None else old.written(), "" if new is None else new.written()
+        released = old.key or "" if old is not None and new is None else ""
+        stands = self._call("swap", id, before, after, json.dumps(list(self._changes(id, old, new))), released)
+        return new if stands.decode() == after else _read(stands)
+
+    def _changes(self, id: str, old: Facts | None, new: Facts | None) -> Iterator[list[str]]:
+        """Tell the commands that keep the sets as the facts are."""
+        was, now = _sets(old), _sets(new)
+        for name in was - now:
+            yield ["SREM", self._prefix + name, id]
+        for name in now - was:
+            yield ["SADD", self._prefix + name, id]
+        if new is not None and new.key is not None and (old is None or old.birth != new.birth):
+            yield ["HSET", self._newest, new.key, id]
+        if old is not None and new is not None and old.home != new.home:
+            yield ["SADD", f"{self._prefix}moved:{old.home}", id]
+
+    def newest_of(self, key: str) -> str | None:
+        found = self._command("HGET", self._newest, key)
+        return None if found is None else str(found.decode())
+
+    def of_user(self, user: str) -> list[Facts]:
+        return self._of([f"user:{user}"])
+
+    def of_workers(self, workers: Collection[str]) -> list[Facts]:
+        return self._of([f"worker:{worker}" for worker in workers])
+
+    def _of(self, sets: list[str]) -> list[Facts]:
+        found = {text: Facts.read(text.decode()) for text in self._call("of", *sets)}
+        return list(found.values())
+
+    def all(self) -> list[Facts]:
+        return [Facts.read(text.decode()) for text in self._command("HVALS", self._facts)]
+
+    def renew(self, worker: str, seconds: float) -> Lease:
+        standing, moved, dead = self._call("renew", worker, seconds)
+        return Lease(standing.decode(), [id.decode() for id in moved], [other.decode() for other in dead])
+
+    def is_alive(self, worker: str) -> bool:
+        return bool(self._call("alive", worker))
+
+    def bury(self, worker: str, seconds: float) -> None:
+        self._call("bury", worker, seconds)
+
+
+def _sets(facts: Facts | None) -> set[str]:
+    """Name the sets that a client is in."""
+    if facts is None:
+        return set()
+    names = {f"worker:{worker}" for worker in (facts.home, facts.ender) if worker}
+    return names if facts.user is None else names | {f"user:{facts.user}"}
+
+
+def _read(text: bytes | None) -> Facts | None:
+    return Facts.read(text.decode()) if text else None
