@@ -192,7 +192,7 @@ class RedisLog(Mirror):
         )
         if not reply:
             self._check(client)
-        elif not self._take(_entries(reply[0][1])):
+        elif not self._take(_entries(row for row in reply[0][1] if _id(row) > self._taken)):
             self._mirror(client)
 
     def _check(self, client: Client) -> None:
@@ -216,9 +216,13 @@ def _entries(rows: Iterable[Any]) -> list[tuple[Entry, int]]:
     ]
 
 
+def _id(row: Any) -> tuple[int, int]:
+    offset, _, token = row[0].partition(b"-")
+    return int(offset), int(token)
+
+
 def _rows(rows: Iterable[Any]) -> Iterable[tuple[tuple[str, int], int, Message | None]]:
-    for id, pairs in rows:
-        fields = pairs if isinstance(pairs, dict) else dict(zip(pairs[::2], pairs[1::2], strict=True))
-        offset, _, token = id.partition(b"-")
+    for row in rows:
+        (offset, token), fields = _id(row), row[1]
         packed = fields.get(b"m")
-        yield (fields[b"e"].decode(), int(offset)), int(token), None if packed is None else unpack(packed)
+        yield (fields[b"e"].decode(), offset), token, None if packed is None else unpack(packed)
