@@ -13,7 +13,7 @@ import click
 
 from cometware.channel import Channel
 from cometware.core.data import Data, encode, parse, untagged
-from cometware.errors import Closed, CometwareError, Failed, LogUnavailable
+from cometware.errors import Closed, CometwareError, Failed, Refused
 from cometware.remote import Heard, connect
 from cometware.remote.links import LINKS
 
@@ -138,12 +138,10 @@ def _explained(url: str) -> Iterator[None]:
         raise click.ClickException(f"the application did not take it: {error}") from None
     except Closed as error:
         raise click.ClickException(f"{url} has ended this client: {error}") from None
-    except LogUnavailable as error:
-        hint = "it may or may not be published; with --once KEY you may try again"
-        raise click.ClickException(f"{error}: {hint}") from None
+    except Refused as error:
+        raise click.ClickException(f"{url} says {error}") from None
     except CometwareError as error:
-        told = str(error)
-        raise click.ClickException(told if url in told else f"{url} says {told}") from None
+        raise click.ClickException(str(error)) from None
     except (ValueError, TimeoutError) as error:
         raise click.ClickException(str(error)) from None
 

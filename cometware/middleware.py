@@ -17,6 +17,7 @@ from cometware.core.text import shown
 from cometware.endpoint import Endpoint
 from cometware.endpoint.answers import Headers, error_response, json_response, nothing, query_of, scripted
 from cometware.endpoint.exchange import StartResponse, User
+from cometware.endpoint.publishing import publish
 from cometware.hooks import AppHooks, is_below, is_hook
 from cometware.servers.detect import detect
 from cometware.threads import InThreads
@@ -31,7 +32,8 @@ class Cometware:
     `cometware.flask.user(app, "user")`. `allowed_origins` are pages of other origins that may use the channel with their
     visitors' cookies, like `["https://shop.example"]`; `"*"` lets everybody in, without cookies. `subprotocols` are those
     that a plain WebSocket may choose from. `status_token` switches `<path>/status` on, which tells who is here and how
-    to requests with `Authorization: Bearer <token>`. `hooks` is the path below which the application itself answers, by
+    to requests with `Authorization: Bearer <token>`. `publish_token` does so for `<path>/publish`, where programs in
+    any language publish. `hooks` is the path below which the application itself answers, by
     ordinary views, to what clients do that has no handler (`cometware.hooks`); from outside it is 404.
 
     >>> def app(environ, start_response):
@@ -56,6 +58,7 @@ class Cometware:
         allowed_origins: Collection[str] = (),
         subprotocols: Sequence[str] = (),
         status_token: str | None = None,
+        publish_token: str | None = None,
         hooks: str | None = None,
         threads: int = 0,
     ) -> None:
@@ -66,6 +69,7 @@ class Cometware:
         self.path = path
         self._allowed_origins = check_allowed_origins(allowed_origins)
         self._status_token = status_token
+        self._publish_token = publish_token
         self.hooks = hooks
         if hooks is not None:
             channel.hooks = AppHooks(app, channel, hooks)
@@ -78,6 +82,8 @@ class Cometware:
             return self._app(environ, start_response)
         if path == self.path + "/status" and self._status_token:
             return self._status(environ)(environ, start_response)
+        if path == self.path + "/publish" and self._publish_token:
+            return self._publish(environ)(environ, start_response)
         if path not in (self.path, self.path + "/"):
             asset = assets.serve(environ, start_response, path[len(self.path) + 1 :])
             if asset is not None:
@@ -104,10 +110,17 @@ class Cometware:
 
     def _status(self, environ: Environ) -> Response:
         """Tell who is here, to whoever shows the token."""
-        expected = f"Bearer {self._status_token}"
-        if not hmac.compare_digest(environ.get("HTTP_AUTHORIZATION", "").encode(), expected.encode()):
-            return error_response(401, "token", "expected Authorization: Bearer <the token of Cometware(status_token=…)>")
+        if not _shows(environ, self._status_token):
+            return _ask_for("status_token")
         return json_response(200, self._endpoint.status())
+
+    def _publish(self, environ: Environ) -> Response:
+        """Publish what somebody says who shows the token; nothing is read of what others say."""
+        if not _shows(environ, self._publish_token):
+            response = _ask_for("publish_token")
+            response.headers["Connection"] = "close"
+            return response
+        return publish(self.channel, environ)
 
     def _channel(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         host = environ.get("HTTP_HOST") or environ.get("SERVER_NAME", "")
@@ -129,6 +142,18 @@ class Cometware:
         if environ["REQUEST_METHOD"] == "OPTIONS":
             return _preflight(verdict)(environ, start_response)
         return self._endpoint.serve(environ, start_response, _cors(verdict))
+
+
+def _shows(environ: Environ, token: str | None) -> bool:
+    """Does this request bear the token? Takes as long for every wrong one."""
+    shown = environ.get("HTTP_AUTHORIZATION", "").encode("latin-1", "replace")
+    return hmac.compare_digest(shown, f"Bearer {token}".encode())
+
+
+def _ask_for(setting: str) -> Response:
+    response = error_response(401, "token", f"expected Authorization: Bearer <the token of Cometware({setting}=…)>")
+    response.headers["WWW-Authenticate"] = "Bearer"
+    return response
 
 
 _CREDENTIALS = frozenset({"HTTP_COOKIE", "HTTP_AUTHORIZATION", "REMOTE_USER"})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 from urllib.parse import parse_qsl
 
@@ -32,7 +32,7 @@ def query_of(environ: Environ) -> dict[str, str]:
     return dict(reversed(parse_qsl(environ.get("QUERY_STRING", ""), keep_blank_values=True)))
 
 
-def json_response(status: int, shape: Mapping[str, Any]) -> Response:
+def json_response(status: int, shape: Mapping[str, Any] | Sequence[Any]) -> Response:
     return Response(dumps(shape) + "\n", status, content_type="application/json")
 
 

@@ -254,5 +254,10 @@ def who(environ: dict[str, Any]) -> str | None:
 
 logged_in = cometware.flask.user(app, "user")
 app.wsgi_app = Cometware(  # type: ignore[method-assign]
-    app.wsgi_app, channel, path="/comet", user=who, subprotocols=os.environ.get("SUBPROTOCOLS", "").split()
+    app.wsgi_app,
+    channel,
+    path="/comet",
+    user=who,
+    subprotocols=os.environ.get("SUBPROTOCOLS", "").split(),
+    publish_token="a secret",
 )

@@ -83,6 +83,16 @@ def test_curl_gets_the_reply_in_the_body(server: Server, url: str) -> None:
     assert json.loads(answer) == {"accepted": 1, "data": [1, 2]}
 
 
+def test_curl_publishes_with_the_token(server: Server, url: str) -> None:
+    with WebSocket(server) as witness:
+        body = '[{"data": {"order": 7}, "event": "order"}, {"data": "for nobody", "to": "room:empty"}]'
+        answer = json.loads(curl("-H", "Authorization: Bearer a secret", "-d", body, url + "/publish"))
+        assert witness.receive() == {"id": answer[0]["position"], "event": "order", "data": {"order": 7}}
+        assert answer[1]["position"] == server.get("/position")
+        refused = json.loads(curl("-H", "Authorization: Bearer guess", "-d", "x" * 100_000, url + "/publish"))
+        assert refused["error"]["code"] == "token"
+
+
 def test_who_posts_without_a_key_comes_and_goes_with_the_message(server: Server, url: str) -> None:
     before = server.journal()
     curl("-d", "hello", url)
