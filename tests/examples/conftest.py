@@ -18,7 +18,9 @@ HELP_DESK = ROOT / "examples/django_app"
 def help_desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """Fill the database; what is started meanwhile finds it and the project."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("HELPDESK_DB", str(tmp_path_factory.mktemp("django") / "helpdesk.db"))
+        folder = tmp_path_factory.mktemp("django")
+        patch.setenv("HELPDESK_DB", str(folder / "helpdesk.db"))
+        patch.setenv("HELPDESK_CHANNEL", f"sqlite:///{folder}/channel.db")
         patch.setenv("PYTHONPATH", str(HELP_DESK))
         subprocess.run([sys.executable, "manage.py", "demo"], check=True, cwd=HELP_DESK, timeout=60)
         yield HELP_DESK

@@ -68,6 +68,15 @@ def test_a_view_a_signal_the_admin_and_a_hook_are_heard_on_every_transport(serve
         assert reply["data"] == {"taken": True}
 
 
+def test_a_command_in_a_process_of_its_own_is_heard(server: Server) -> None:
+    with EventStream(server, cookie=logged_in(server, "cleo").cookie) as client:
+        command = [sys.executable, "manage.py", "announce", "The café closes at four."]
+        subprocess.run(command, check=True, cwd=HELP_DESK, capture_output=True, timeout=60)
+        while (entry := client.receive())["event"] == "people":
+            pass
+        assert (entry["event"], entry["data"]) == ("announcement", {"text": "The café closes at four."})
+
+
 def test_who_logs_out_is_out_on_every_transport(server: Server) -> None:
     bob = logged_in(server, "bob")
     with ExitStack() as stack:

@@ -1,6 +1,7 @@
 """A museum's help desk: an ordinary Django project. Three lines in here are for the channel; they are marked."""
 
 import os
+import sys
 from pathlib import Path
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -34,8 +35,8 @@ MIDDLEWARE = [
 
 # cometware 2: where the channel is; `from cometware.django import channel` is it, everywhere
 COMETWARE_CHANNEL = "helpdesk.live.channel"
-# cometware 3: where its log is
-COMETWARE_URL = os.environ.get("HELPDESK_CHANNEL", "memory:")
+# cometware 3: where its log is: in a file, so that commands and all workers of a server share it; the tests have their own
+COMETWARE_URL = os.environ.get("HELPDESK_CHANNEL") or ("memory:" if "test" in sys.argv else f"sqlite:///{BASE_DIR}/channel.db")
 
 TEMPLATES = [
     {

@@ -1,7 +1,4 @@
-"""`manage.py announce "The café closes at four."`: everybody at the desk reads it.
-
-In a process of its own, this needs a log that several processes share (`HELPDESK_CHANNEL`): `memory:` is in the server's own.
-"""
+"""`manage.py announce "The café closes at four."`: everybody at the desk reads it."""
 
 from django.core.management.base import BaseCommand
 
@@ -16,4 +13,4 @@ class Command(BaseCommand):
 
     def handle(self, text, **_):
         position = channel.publish({"text": text}, event="announcement", to="room:desk")
-        self.stdout.write(f"published at {position}, in {channel.url}")
+        self.stdout.write(f"published at {position}")
