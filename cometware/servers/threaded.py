@@ -140,12 +140,16 @@ class _Pulled:
             raise
 
     def _start(self, start_response: Callable[..., Any]) -> bytes:
-        """Read the head that the connection wrote, and tell it to the server in the server's own way."""
+        """Read the head that the connection wrote, and tell it to the server in the server's own way.
+
+        None comes if the client has gone, or the worker has ended: then nobody reads the answer, or it says come back.
+        """
         data = b""
         while b"\r\n\r\n" not in data:
-            more = self._sock.recv(65536)
+            more = self._next()
             if not more:
-                raise ConnectionError("the channel's worker ended before it answered")
+                start_response("503 Service Unavailable", [("Retry-After", "1"), ("Content-Length", "0")])
+                return b""
             data += more
         head, _, rest = data.partition(b"\r\n\r\n")
         first, *lines = head.decode("latin-1").split("\r\n")
@@ -165,7 +169,7 @@ class _Pulled:
         return data
 
     def _next(self) -> bytes:
-        """Wait for more. A client that has sent FIN is gone: an idle stream would not learn it for two heartbeats."""
+        """Wait for more. A client that has sent FIN is gone: an idle response would not learn it for two heartbeats."""
         ready = [descriptor for descriptor, _ in self._poll.poll()]
         return self._sock.recv(65536) if self._sock.fileno() in ready else b""
 
@@ -200,7 +204,8 @@ def find_threaded(environ: dict[str, Any], start_response: Any) -> Threaded:
     if "waitress.client_disconnected" in environ:
         channel = getattr(environ["waitress.client_disconnected"], "__self__", None)
         threads = getattr(getattr(channel, "adj", None), "threads", 4)
-        return Threaded("waitress", max(0, threads - _FREE_THREADS), streams=False)
+        client = getattr(channel, "socket", None)
+        return Threaded("waitress", max(0, threads - _FREE_THREADS), streams=False, client=client)
     return Threaded(name, 1, streams=False)
 
 

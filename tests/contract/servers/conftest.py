@@ -39,7 +39,7 @@ def kind(request: pytest.FixtureRequest) -> Kind:
 @pytest.fixture(scope="package")
 def server(kind: Kind) -> Iterator[Server]:
     """A server on which nothing happens by a clock."""
-    with kind.serve(PATIENT | {"max_message_bytes": 65536, "order_seconds": 60}) as server:
+    with kind.serve(PATIENT | {"max_message_bytes": 65536, "order_seconds": 60, "poll_seconds": 90}) as server:
         yield server
 
 

@@ -126,6 +126,14 @@ def test_no_more_polls_are_held_than_there_are_threads_for(kind: Kind, server: S
         assert [client.data(1) for client in clients] == [["for all"]] * len(clients)
 
 
+@of(HOLDING)
+def test_the_thread_of_a_held_poll_is_free_as_soon_as_its_client_is_gone(kind: Kind, server: Server) -> None:
+    with LongPoll(server) as client:
+        client.listen()
+        server.until("/held", lambda held: held["pulled"] == 1)
+    server.until("/held", lambda held: held["pulled"] == 0)
+
+
 @of(PARKING)
 @pytest.mark.parametrize("transport", [WebSocket, pytest.param(EventStream, marks=FULL), pytest.param(LongPoll, marks=FULL)])
 def test_idle_clients_hold_no_greenlet_and_no_thread(kind: Kind, server: Server, transport: type[Client]) -> None:
