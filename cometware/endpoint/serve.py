@@ -25,7 +25,7 @@ from cometware.endpoint.polling import poll
 from cometware.endpoint.posting import post
 from cometware.endpoint.reasons import Reasons
 from cometware.endpoint.streaming import stream, websocket
-from cometware.errors import Refused
+from cometware.errors import LogUnavailable, Refused
 from cometware.logs.base import real_lock
 from cometware.servers.base import Server
 from cometware.servers.detect import detect
@@ -81,13 +81,13 @@ class Endpoint:
         """Answer a request whose origin was found good."""
         if self._rehearsing is not None:
             worker, server = self._rehearsing
-            return self._answer(worker, environ.get("cometware.server", server), environ, start_response, cors)
+            return self._answer(lambda: worker, environ.get("cometware.server", server), environ, start_response, cors)
         server = detect(environ, start_response)
         if self._telling.acquire(blocking=False):  # never released: of all threads, one tells it
             self._tell(server, environ)
         if isinstance(server, Threaded):
             return self._serve_threaded(server, environ, start_response, cors)
-        return self._answer(self._worker_here(0, _here), server, environ, start_response, cors)
+        return self._answer(lambda: self._worker_here(0, _here), server, environ, start_response, cors)
 
     def _tell(self, server: Server, environ: Environ) -> None:
         """Say once which transports this server cannot carry, why, and what to change; and what several processes miss."""
@@ -105,8 +105,12 @@ class Endpoint:
         """Return the worker of this event loop; made at the first request, and again after a fork.
 
         `run` runs a function in this loop and waits for it, from the server's main thread.
+
+        Raises:
+            LogUnavailable: There is no worker yet, and its store is away.
         """
-        if self._worker is None or self._worker.process != os.getpid():
+        log = self.channel.log  # it may wait for its store; then another request may have made the worker
+        if self._worker is None or self._worker.log is not log:  # or it is of the process that we were forked from
             self._worker = Worker(self.channel, threads=self._threads or threads)
             self._ending = drain_before_end(self._worker, run)
         return self._worker
@@ -120,8 +124,10 @@ class Endpoint:
         loop = self._loop_here()
 
         def answer() -> list[bytes]:
-            worker = self._worker_here(_HANDLER_THREADS, loop.call)
-            return list(self._answer(worker, server, environ, lambda *head: started.append(head), cors))
+            return list(self._answer(here, server, environ, lambda *head: started.append(head), cors))
+
+        def here() -> Worker:
+            return self._worker_here(_HANDLER_THREADS, loop.call)
 
         if environ["REQUEST_METHOD"] == "GET":
             server.reserve()
@@ -144,9 +150,10 @@ class Endpoint:
             return self._loop
 
     def _answer(
-        self, worker: Worker, server: Server, environ: Environ, start_response: StartResponse, cors: Headers
+        self, here: Callable[[], Worker], server: Server, environ: Environ, start_response: StartResponse, cors: Headers
     ) -> Iterable[bytes]:
         try:
+            worker = here()
             found = facts(environ)
             self._reasons.look(found, environ)
             asked = negotiate(found)
@@ -163,6 +170,9 @@ class Endpoint:
         except NotNegotiable as error:
             response = error_response(error.status, error.code, error.message)
             response.headers.update(error.headers)
+        except LogUnavailable:
+            response = error_response(503, "log", "the channel's store is not available; come back in a moment")
+            response.headers["Retry-After"] = "2"
         except Refused as refused:
             response = refused_response(refused, as_json="callback" in query_of(environ))
         response = scripted(environ, response)

@@ -85,14 +85,18 @@ def _find(worker: Worker, arrival: Arrival) -> Opening:
             opening = worker.roster.open(arrival)
         except RosterFull:
             raise Refused(503, f"this worker keeps {worker.limits.max_clients} clients; see Limits.max_clients") from None
-        except LogUnavailable as error:
-            raise Refused(503, str(error)) from None
+        except LogUnavailable:
+            raise _away() from None
         record = opening.record
         if opening.is_first or record.state is not State.OPENING or record.settled is not None:
             return opening
         if time.monotonic() > deadline:
             raise _too_slow(worker)
         gevent.sleep(_ELSEWHERE_SECONDS)
+
+
+def _away() -> Refused:
+    return Refused(503, "the channel's store is not available; come back in a moment")
 
 
 def _too_slow(worker: Worker) -> Refused:
@@ -151,8 +155,8 @@ def _open(worker: Worker, record: Record, client: Client) -> None:
 def _settle(worker: Worker, record: Record) -> None:
     try:
         worker.roster.settle(record)
-    except LogUnavailable as error:
-        raise Refused(503, str(error)) from None
+    except LogUnavailable:
+        raise _away() from None
 
 
 def _await_opening(worker: Worker, record: Record) -> None:

@@ -6,7 +6,6 @@ One tailer, one poller, one wheel and the runners of handlers; nothing here exis
 from __future__ import annotations
 
 import json
-import os
 import sys
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -58,7 +57,6 @@ class Worker:
         self.clock = clock or Clock()
         self.channel = channel
         self.limits = channel.limits
-        self.process = os.getpid()
         self.log = channel.log
         self.roster = channel.roster
         self.silence_milliseconds = int(1000 * (self.limits.heartbeat_seconds + self.limits.pong_seconds))
