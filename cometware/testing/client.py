@@ -57,7 +57,7 @@ class Client(werkzeug.test.Client):
         self.close()
 
     def close(self) -> None:
-        """Drop all connections of this client. `on_close` does not run by this: let it `leave`, or let its grace pass."""
+        """Drop all connections of this client. Its grace does not pass by that: for `on_close`, let them `leave` before."""
         if self._closed:
             return
         self._closed = True

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from cometware.testing.far import FarEnd
 
 _QUIET_ROUNDS = 2
-_MAX_ROUNDS = 10_000
+_MAX_ROUNDS = 2000
 _MAX_PARTS = 1000
 _NO_CONNECTION = "an ordinary request of cometware.testing.Client is answered at once; client.connect() makes a connection"
 
@@ -96,13 +96,17 @@ class Stage:
             quiet = 0 if any(moved) else quiet + 1
             if quiet == _QUIET_ROUNDS:
                 return
-        raise RuntimeError(f"cometware.testing: no rest after {_MAX_ROUNDS} rounds: does a handler answer itself for ever?")
+        raise RuntimeError(
+            f"cometware.testing: no rest after {_MAX_ROUNDS} rounds. Do two polls have one key, so that each ends the other? "
+            "Do handlers answer each other for ever?"
+        )
 
     def leave(self) -> None:
         """One client less; behind the last, all is as it was before the first."""
         self.visitors -= 1
         if self.visitors:
             return
+        self.calm_down()  # so that the server's ends learn of it
         del _stages[self._middleware]
         logger.removeHandler(self._listener)
         self._middleware._endpoint.rehearse(None)

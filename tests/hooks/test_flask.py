@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from cometware import testing
+from tests.hooks import flask_site
 from tests.live.clients import TRANSPORTS, Client, LongPoll, PlainPoll, Refusal, WebSocket, new_key
 from tests.live.server import PATIENT, Server, serve
 
@@ -21,7 +23,7 @@ def server() -> Iterator[Server]:
 
 @pytest.fixture(scope="module")
 def hasty_server() -> Iterator[Server]:
-    with serve(PATIENT | {"hook_seconds": 0.5, "grace_seconds": 0.5}, application="tests.hooks.flask_site:app") as server:
+    with serve(PATIENT | {"hook_seconds": 0.5}, application="tests.hooks.flask_site:app") as server:
         yield server
 
 
@@ -130,10 +132,14 @@ def test_every_opening_has_its_close(server: Server, transport: type[Client]) ->
         assert server.life_of(client.id) == ["open", "message", "close"]
 
 
-def test_who_drops_out_is_closed_when_the_grace_is_over(hasty_server: Server) -> None:
-    with WebSocket(hasty_server) as client:
-        client.drop()
-        (line,) = hasty_server.journal(1, client=client.id, kind="close")
+def test_who_drops_out_is_closed_when_the_grace_is_over() -> None:
+    with testing.Client(flask_site.app) as client:
+        ann = client.connect()
+        ann.drop()
+        client.clock.advance(59.75)
+        assert flask_site.journal.read({"client": ann.id, "kind": "close"}) == []
+        client.clock.advance(0.25)
+        (line,) = flask_site.journal.read({"client": ann.id, "kind": "close"})
         assert line["reason"] == "timeout"
 
 

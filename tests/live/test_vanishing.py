@@ -63,10 +63,13 @@ def test_half_a_close_is_an_end_too(server: Server) -> None:
         server.journal(1, client=client.id, kind="close")
 
 
-def test_a_client_that_never_came_back_for_its_next_poll_is_gone_after_its_grace(server: Server) -> None:
-    with LongPoll(server) as client:
-        (line,) = server.journal(1, client=client.id, kind="close")
-        assert line["reason"] == "timeout"
+def test_a_poll_ends_an_older_poll_at_once(server: Server) -> None:
+    with LongPoll(server) as older:
+        hold(older)
+        with older.hop(LongPoll) as newer:
+            assert older.heartbeat() == {"ping": older.position}
+            server.publish("new")
+            assert newer.data(1) == ["new"]
 
 
 def test_a_client_with_two_connections_is_here_until_the_last_has_ended(server: Server) -> None:

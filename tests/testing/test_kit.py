@@ -283,6 +283,14 @@ def test_the_grace_passes_when_the_clock_is_moved(shop: Shop, client: Client, tr
     assert shop.journal[1:] == [("close", None, "timeout")]
 
 
+def test_a_client_that_never_came_back_for_its_next_poll_is_gone_after_its_grace(shop: Shop, client: Client) -> None:
+    assert "next" in client.get("/comet").headers["Link"]
+    client.clock.advance(59.75)
+    assert shop.journal[1:] == []
+    client.clock.advance(0.25)
+    assert shop.journal[1:] == [("close", None, "timeout")]
+
+
 @everywhere
 def test_a_client_that_was_forgotten_counts_its_messages_anew(shop: Shop, client: Client, transport: str) -> None:
     ann = client.connect(transport)
@@ -457,6 +465,12 @@ def test_the_channel_is_found_behind_other_middlewares(shop: Shop) -> None:
     for app in (shop.app, shop.wrapped, outer(outer(shop.wrapped)), outer(shop.app)):
         with Client(app) as client:
             assert client.connect().is_open
+
+
+def test_two_polls_that_end_each_other_for_ever_are_told_of(client: Client) -> None:
+    ann = client.connect("poll")
+    with pytest.raises(RuntimeError, match="Do two polls have one key, so that each ends the other"):
+        client.connect("poll", key=ann.key)
 
 
 def test_an_application_without_a_channel_is_told_apart() -> None:
