@@ -76,6 +76,17 @@ class Channel:
         self._close: finalize[..., Channel] | None = None
         _channels.add(self)
 
+    def move(self, url: str) -> None:
+        """Have the channel live at another URL; before its first use.
+
+        Raises:
+            ValueError: It is in use already, or the URL's scheme is unknown.
+        """
+        if self._opened is not None:
+            raise ValueError(f"the channel is in use at {self.url!r} already; expected another URL before its first use")
+        self._make = named(url, self.name, self.limits)
+        self.url = url
+
     # What an application calls from anywhere
 
     def publish(

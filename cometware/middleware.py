@@ -108,6 +108,10 @@ class Cometware:
         """Ask every client to come back, spread over a window of seconds: this process is about to end."""
         self._endpoint.drain(window_seconds)
 
+    def warn_of_processes(self) -> None:
+        """Several processes serve this: if the channel cannot be in all of them, say so in the log, once."""
+        self._endpoint.warn_of_processes()
+
     def _status(self, environ: Environ) -> Response:
         """Tell who is here, to whoever shows the token."""
         if not _shows(environ, self._status_token):

@@ -54,6 +54,7 @@ class Endpoint:
         self._starting = real_lock()
         self._process = 0
         self._telling: Any = real_lock()
+        self._has_to_warn: Any = real_lock()
         self._reasons = Reasons()
         self._rehearsing: tuple[Worker, Server] | None = None
 
@@ -91,15 +92,21 @@ class Endpoint:
 
     def _tell(self, server: Server, environ: Environ) -> None:
         """Say once which transports this server cannot carry, why, and what to change; and what several processes miss."""
-        if environ.get("wsgi.multiprocess") and self.channel.url.startswith("memory:"):
-            logger.warning(
-                "several processes serve the channel, but its log %r is in each of them apart: clients of one do not hear "
-                "those of another. Serve it with one worker",
-                self.channel.url,
-            )
+        if environ.get("wsgi.multiprocess"):
+            self.warn_of_processes()
         if server.why:
             transports = ", ".join(server.transports)
             logger.warning("server %s: transports %s; %s; %s", shown(server.name), transports, server.why, _FIX)
+
+    def warn_of_processes(self) -> None:
+        """Several processes serve this channel: say once, if it cannot be."""
+        if self.channel.url.startswith("memory:") and self._has_to_warn.acquire(blocking=False):
+            logger.warning(
+                "several processes serve the channel, but its log %r is in each of them apart: clients of one do not hear "
+                "those of another. Serve it with one worker, or take Channel('sqlite:///channel.db') on one host, "
+                "Channel('redis://…') on several",
+                self.channel.url,
+            )
 
     def _worker_here(self, threads: int, run: RunInLoop) -> Worker:
         """Return the worker of this event loop; made at the first request, and again after a fork.

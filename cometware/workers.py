@@ -1,0 +1,98 @@
+"""Several processes that serve one application: gunicorn starts them, watches over them and ends them."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from typing import Any
+
+import click
+import gevent.exceptions  # noqa: F401  (gunicorn's worker needs it whole)
+from gunicorn.app.base import BaseApplication
+from gunicorn.arbiter import Arbiter
+from gunicorn.workers.ggevent import GeventPyWSGIWorker, PyWSGIHandler
+
+from cometware.servers.base import ALL_TRANSPORTS
+from cometware.servers.pywsgi import Handler
+from cometware.watchdog import Watchdog
+
+GRACE_SECONDS = 10
+
+
+class Workers(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
+    """`run` serves until SIGTERM; SIGHUP puts new processes in the place of the old ones, one by one.
+
+    The application is loaded in each worker, behind its monkey patches.
+    """
+
+    def __init__(
+        self,
+        application: str,
+        *,
+        bind: str,
+        workers: int,
+        channel: str | None,
+        access_log: bool,
+        max_requests: int,
+    ) -> None:
+        self.application = application
+        self.channel = channel
+        self.settings = {
+            "bind": bind,
+            "workers": workers,
+            "worker_class": Process,
+            "worker_connections": 10_000,
+            "graceful_timeout": GRACE_SECONDS,
+            "accesslog": "-" if access_log else None,
+            "loglevel": "warning",
+            "max_requests": max_requests,
+            "max_requests_jitter": max_requests // 10,
+            "proc_name": f"cometware {application}",
+            "control_socket_disable": True,
+        }
+        super().__init__()
+
+    def load_config(self) -> None:
+        for name, value in self.settings.items():
+            if name in self.cfg.settings:
+                self.cfg.set(name, value)
+
+    def load(self) -> Any:
+        from cometware.serving import load
+
+        try:
+            return load(self.application, self.channel)
+        except click.ClickException as error:
+            error.show()
+            sys.exit(Arbiter.APP_LOAD_ERROR)
+
+
+class _Handler(Handler):
+    log_request = PyWSGIHandler.log_request
+
+
+class Process(GeventPyWSGIWorker):  # type: ignore[misc]
+    """One worker: gunicorn's own for gevent, with our handler of HTTP, so that connections are parked."""
+
+    wsgi_handler = _Handler
+
+    def init_process(self) -> None:
+        logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+        super().init_process()
+
+    def run(self) -> None:
+        if self.age == 1:
+            self._tell()
+        Watchdog().start()
+        super().run()
+
+    def _tell(self) -> None:
+        """The first one says what is served, and what several processes cannot do."""
+        from cometware.serving import channel_of
+
+        found = channel_of(self.wsgi)
+        where = ", ".join(f"http://{sock.getsockname()[0]}:{sock.getsockname()[1]}" for sock in self.sockets)
+        what = f" · {', '.join(ALL_TRANSPORTS)} at {found.path} · log {found.channel.url}" if found else ""
+        click.echo(f"cometware: {self.app.application} on {where} · {self.cfg.workers} workers{what}")
+        if found is not None:
+            found.warn_of_processes()
