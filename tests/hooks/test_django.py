@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from tests.hooks.test_flask import error_of, refusal_of
-from tests.live.clients import TRANSPORTS, Client, Stream, WebSocket, new_key
+from tests.live.clients import TRANSPORTS, Client, Jsonp, Stream, WebSocket, new_key
 from tests.live.server import PATIENT, ROOT, Server, serve
 
 APPLICATION = "tests.hooks.django_site.wsgi:application"
@@ -78,6 +78,28 @@ def test_the_views_see_the_clients_own_session(server: Server, transport: type[C
 def test_a_stranger_gets_the_views_own_refusal(server: Server, transport: type[Client]) -> None:
     refusal = refusal_of(transport(server, login=1))
     assert (refusal.status, json.loads(refusal.body)) == (401, {"why": "log in first"})
+
+
+@pytest.fixture(scope="module")
+def asking_server(database: Path) -> Iterator[Server]:
+    """A server that asks for the login again and again."""
+    with serve(PATIENT | {"reauthorise_seconds": 0.5, "poll_seconds": 0.5}, application=APPLICATION) as server:
+        yield server
+
+
+@pytest.mark.parametrize("transport", [*TRANSPORTS, Jsonp])
+def test_a_login_that_ended_by_itself_is_found_when_it_is_asked_for_again(
+    asking_server: Server, transport: type[Client]
+) -> None:
+    cookie = session(asking_server, "bob")
+    with transport(asking_server, cookie=cookie) as client:
+        assert client.ask("whoami", None, 1)["user"] == "bob"
+        asking_server.request("POST", "/forget", b"", {"Cookie": cookie})
+        shape = client.receive()
+        if "reconnect" in shape:
+            with client.hop(transport) as again:
+                shape = again.receive()
+        assert shape["reset"]["reason"] == "user"
 
 
 def test_a_redirect_to_the_login_refuses_and_is_not_followed(server: Server) -> None:

@@ -89,6 +89,13 @@ def log_in(request, name):
     return HttpResponse(name)
 
 
+@csrf_exempt
+def forget(request):
+    """Let the session end without a word to anybody, as by its age."""
+    request.session.flush()
+    return HttpResponse()
+
+
 def form(request):
     return HttpResponse(get_token(request))
 
@@ -128,6 +135,7 @@ urlpatterns = [
     path("realtime/event/failing", failing),
     path("realtime/event/waiting", waiting),
     path("login/<name>", log_in),
+    path("forget", forget),
     path("form", form),
     path("publish/<way>", publish),
     path("signals", signals),
