@@ -25,6 +25,8 @@ class Limits:
     """How long a long poll is held at most; `?wait=` shortens it."""
     grace_seconds: float = 60
     """How long a client with a key stays present without a connection."""
+    session_seconds: float = 5
+    """How long a SockJS session stays present between two of its requests."""
     overlap_seconds: float = 5
     """How long the older connection of a client may live beside a newer one."""
     reauthorise_seconds: float = 900
@@ -55,6 +57,8 @@ class Limits:
     """Requests of the channel to the wrapped application that may run beside each other in a worker."""
     max_clients: int = 100_000
     """Clients that one worker keeps; the next one is refused with 503."""
+    response_bytes: int = 128 * 1024
+    """A stream of SockJS ends when it has carried this much, and its client begins the next: browsers keep all of one."""
 
     window_entries: int = 10_000
     """Entries that the channel remembers for those who come back."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hmac
-import logging
 from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
@@ -12,17 +11,17 @@ from werkzeug.wrappers import Response
 from cometware import assets
 from cometware.channel import Channel
 from cometware.client import Environ
-from cometware.core.origin import Verdict, check_allowed_origins, judge
+from cometware.core.origin import Verdict
 from cometware.core.text import shown
 from cometware.endpoint import Endpoint
 from cometware.endpoint.answers import Headers, error_response, json_response, nothing, query_of, scripted
 from cometware.endpoint.exchange import StartResponse, User
+from cometware.endpoint.gate import Gate, refuse, without_credentials
 from cometware.endpoint.publishing import publish
+from cometware.endpoint.sockjs import SockJSService
 from cometware.hooks import AppHooks, is_below, is_hook
 from cometware.servers.detect import detect
 from cometware.threads import InThreads
-
-logger = logging.getLogger("cometware")
 
 
 class Cometware:
@@ -40,6 +39,10 @@ class Cometware:
     ...     start_response("200 OK", [("Content-Type", "text/plain")])
     ...     return [b"the application as it was"]
     >>> app = Cometware(app, Channel(), path="/comet")
+
+    `<path>/sockjs` is the channel for an unmodified sockjs-client; with `sockjs="/sockjs"` it is there, too. `sockjs_script`
+    is the URL of that client, which the page of its iframe transports loads: without it they are off. `sockjs_cookie` sets
+    the cookie JSESSIONID, for balancers that go by it.
 
     `threads` native threads run the application and the channel's handlers, so that what blocks there holds nobody else's
     messages; with 0, greenlets run them, and they must be cooperative.
@@ -61,13 +64,16 @@ class Cometware:
         publish_token: str | None = None,
         hooks: str | None = None,
         threads: int = 0,
+        sockjs: str | None = None,
+        sockjs_script: str = "",
+        sockjs_cookie: bool = False,
     ) -> None:
         if not path.startswith("/") or path.endswith("/"):
             raise ValueError(f"Cometware(path={path!r}): expected a path like '/comet'")
         self.app = app
         self.channel = channel
         self.path = path
-        self._allowed_origins = check_allowed_origins(allowed_origins)
+        self._gate = Gate(allowed_origins)
         self._status_token = status_token
         self._publish_token = publish_token
         self.hooks = hooks
@@ -75,9 +81,18 @@ class Cometware:
             channel.hooks = AppHooks(app, channel, hooks)
         self._endpoint = Endpoint(channel, user, subprotocols, threads)
         self._in_threads = InThreads(app, threads) if threads else None
+        foreign = SockJSService(self._endpoint, self._gate, sockjs_script, cookie=sockjs_cookie)
+        self._foreign = {path + "/sockjs": foreign}
+        if sockjs is not None:
+            if not sockjs.startswith("/") or sockjs.endswith("/"):
+                raise ValueError(f"Cometware(sockjs={sockjs!r}): expected a path like '/sockjs'")
+            self._foreign[sockjs] = foreign
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         path = environ.get("PATH_INFO", "")
+        for prefix, foreign in self._foreign.items():
+            if path.startswith(prefix) and path[len(prefix) : len(prefix) + 1] in ("", "/"):
+                return foreign.serve(environ, start_response, path[len(prefix) :])
         if not path.startswith(self.path) or path[len(self.path) : len(self.path) + 1] not in ("", "/"):
             return self._app(environ, start_response)
         if path == self.path + "/status" and self._status_token:
@@ -127,22 +142,14 @@ class Cometware:
         return publish(self.channel, environ)
 
     def _channel(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
-        host = environ.get("HTTP_HOST") or environ.get("SERVER_NAME", "")
-        verdict = judge(
-            origin=environ.get("HTTP_ORIGIN"),
-            host=host,
-            fetch_site=environ.get("HTTP_SEC_FETCH_SITE"),
-            referer=environ.get("HTTP_REFERER"),
-            has_cookie="HTTP_COOKIE" in environ,
-            allowed_origins=self._allowed_origins,
-            script=environ["REQUEST_METHOD"] == "GET" and "callback" in query_of(environ),
-        )
+        script = environ["REQUEST_METHOD"] == "GET" and "callback" in query_of(environ)
+        verdict = self._gate.judge(environ, script=script)
         if not verdict.allowed:
-            refusal = scripted(environ, _refuse_origin(verdict, host))
+            refusal = scripted(environ, refuse(verdict, environ))
             refusal.headers["X-Content-Type-Options"] = "nosniff"
             return refusal(environ, start_response)
         if verdict.anonymous:
-            environ = {key: value for key, value in environ.items() if key not in _CREDENTIALS}
+            environ = without_credentials(environ)
         if environ["REQUEST_METHOD"] == "OPTIONS":
             return _preflight(verdict)(environ, start_response)
         return self._endpoint.serve(environ, start_response, _cors(verdict))
@@ -157,23 +164,6 @@ def _shows(environ: Environ, token: str | None) -> bool:
 def _ask_for(setting: str) -> Response:
     response = error_response(401, "token", f"expected Authorization: Bearer <the token of Cometware({setting}=…)>")
     response.headers["WWW-Authenticate"] = "Bearer"
-    return response
-
-
-_CREDENTIALS = frozenset({"HTTP_COOKIE", "HTTP_AUTHORIZATION", "REMOTE_USER"})
-
-
-def _refuse_origin(verdict: Verdict, host: str) -> Response:
-    """Say what was got, what was expected, and what to change; the same in the log."""
-    got, expected = shown(verdict.got), shown(host)
-    message = (
-        f"this page may not use the channel: got {got}, expected the host {expected}. If the page is yours, name it: "
-        f'Cometware(…, allowed_origins=["{got}"]). If it is on the same site, your proxy changes the Host header: '
-        "in nginx, proxy_set_header Host $http_host"
-    )
-    logger.warning("403 origin: %s", message)
-    response = error_response(403, "origin", message, got=got, expected=expected, setting="allowed_origins")
-    response.headers["Vary"] = "Origin"
     return response
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 
 from cometware.core import framing
 from cometware.core.framing import Frame
+from cometware.dialects import sockjs
 from cometware.dialects.base import Dialect, Shape
 from cometware.dialects.native import NATIVE
 from cometware.dialects.plain import PLAIN, RETRY_MILLISECONDS
@@ -28,6 +29,11 @@ __all__ = [
     "PLAIN_SSE",
     "PLAIN_WEBSOCKET",
     "RETRY_MILLISECONDS",
+    "SOCKJS_EVENTSOURCE",
+    "SOCKJS_HTMLFILE",
+    "SOCKJS_WEBSOCKET",
+    "SOCKJS_XHR",
+    "SOCKJS_XHR_STREAMING",
 ]
 
 NATIVE_WEBSOCKET = Shape("websocket", NATIVE, framing.websocket)
@@ -36,3 +42,8 @@ NATIVE_STREAM = _both("stream", NATIVE, framing.lines)
 NATIVE_SSE = _both("sse", NATIVE, framing.sse)
 PLAIN_SSE = _both("sse", PLAIN, framing.sse)
 NATIVE_POLL = Shape("poll", NATIVE, framing.array)
+SOCKJS_WEBSOCKET = Shape("websocket", sockjs.SOCKJS, framing.websocket)
+SOCKJS_XHR_STREAMING = _both("stream", sockjs.SOCKJS, framing.lines)
+SOCKJS_EVENTSOURCE = _both("sse", sockjs.SOCKJS, sockjs.event_stream)
+SOCKJS_HTMLFILE = _both("htmlfile", sockjs.SOCKJS, sockjs.script_blocks)
+SOCKJS_XHR = Shape("poll", sockjs.SOCKJS, framing.lines)

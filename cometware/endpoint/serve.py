@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
 import io
 import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from dataclasses import asdict, replace
+from typing import Any, TypeAlias
 
 from werkzeug.datastructures import MIMEAccept
 from werkzeug.http import parse_options_header
@@ -38,6 +38,9 @@ _HANDLER_THREADS = 8
 """Native threads for handlers where the server's own requests run in threads, unless `threads` says otherwise."""
 _DISCARDED_BYTES = 32 * 1024 * 1024
 _FIX = "`cometware serve`, gevent.pywsgi with handler_class=cometware.Handler and `gunicorn -k gevent` carry all"
+_NOTHING = Asked(Transport.POST, native=False)
+Answering: TypeAlias = Callable[[Exchange], Iterable[bytes]]
+"""How a dialect answers a request; what is asked for, it finds out itself."""
 
 
 class Endpoint:
@@ -69,7 +72,7 @@ class Endpoint:
 
     def status(self) -> dict[str, Any]:
         """Tell who is here and how, as JSON can hold it."""
-        presence = [dataclasses.asdict(client) for client in self.channel.presence()]
+        presence = [asdict(client) for client in self.channel.presence()]
         return {
             "name": self.channel.name,
             "log": self.channel.url.partition("@")[2] or self.channel.url,
@@ -78,17 +81,21 @@ class Endpoint:
             "clients": presence,
         }
 
-    def serve(self, environ: Environ, start_response: StartResponse, cors: Headers) -> Iterable[bytes]:
-        """Answer a request whose origin was found good."""
+    def serve(
+        self, environ: Environ, start_response: StartResponse, cors: Headers, answer: Answering | None = None
+    ) -> Iterable[bytes]:
+        """Answer a request whose origin was found good; another dialect's by its own `answer`."""
+        answer = answer or self._answer
         if self._rehearsing is not None:
             worker, server = self._rehearsing
-            return self._answer(lambda: worker, environ.get("cometware.server", server), environ, start_response, cors)
+            server = environ.get("cometware.server", server)
+            return self._ask(answer, lambda: worker, server, environ, start_response, cors)
         server = detect(environ, start_response)
         if self._telling.acquire(blocking=False):  # never released: of all threads, one tells it
             self._tell(server, environ)
         if isinstance(server, Threaded):
-            return self._serve_threaded(server, environ, start_response, cors)
-        return self._answer(lambda: self._worker_here(0, _here), server, environ, start_response, cors)
+            return self._serve_threaded(server, environ, start_response, cors, answer)
+        return self._ask(answer, lambda: self._worker_here(0, _here), server, environ, start_response, cors)
 
     def _tell(self, server: Server, environ: Environ) -> None:
         """Say once which transports this server cannot carry, why, and what to change; and what several processes miss."""
@@ -123,23 +130,23 @@ class Endpoint:
         return self._worker
 
     def _serve_threaded(
-        self, server: Threaded, environ: Environ, start_response: StartResponse, cors: Headers
+        self, server: Threaded, environ: Environ, start_response: StartResponse, cors: Headers, answer: Answering
     ) -> Iterable[bytes]:
         """Answer in the channel's own event loop, while this thread of the server waits and then pulls."""
         environ = with_body(environ, 4 * self.channel.limits.max_message_bytes)
         started: list[Any] = []
         loop = self._loop_here()
 
-        def answer() -> list[bytes]:
-            return list(self._answer(here, server, environ, lambda *head: started.append(head), cors))
+        def in_loop() -> list[bytes]:
+            return list(self._ask(answer, here, server, environ, lambda *head: started.append(head), cors))
 
         def here() -> Worker:
             return self._worker_here(_HANDLER_THREADS, loop.call)
 
-        if environ["REQUEST_METHOD"] == "GET":
+        if environ["REQUEST_METHOD"] == "GET" or answer != self._answer:
             server.reserve()
         try:
-            body = loop.call(answer)
+            body = loop.call(in_loop)
         finally:
             if server.pulled is None:
                 server.release()
@@ -156,16 +163,31 @@ class Endpoint:
                 self._loop, self._process = LoopThread(), os.getpid()
             return self._loop
 
-    def _answer(
-        self, here: Callable[[], Worker], server: Server, environ: Environ, start_response: StartResponse, cors: Headers
+    def _ask(
+        self,
+        answer: Answering,
+        here: Callable[[], Worker],
+        server: Server,
+        environ: Environ,
+        start_response: StartResponse,
+        cors: Headers,
     ) -> Iterable[bytes]:
         try:
-            worker = here()
+            return answer(Exchange(here(), server, _NOTHING, environ, start_response, cors, self._user, self._subprotocols))
+        except LogUnavailable:
+            response = error_response(503, "log", "the channel's store is not available; come back in a moment")
+            response.headers["Retry-After"] = "2"
+            response = scripted(environ, response)
+            response.headers.extend(BASE_HEADERS + cors)
+            return response(environ, start_response)
+
+    def _answer(self, exchange: Exchange) -> Iterable[bytes]:
+        environ, server = exchange.environ, exchange.server
+        try:
             found = facts(environ)
             self._reasons.look(found, environ)
             asked = negotiate(found)
-            why = self._reasons.of(asked, found, server, environ)
-            exchange = Exchange(worker, server, asked, environ, start_response, cors, self._user, self._subprotocols, why)
+            exchange = replace(exchange, asked=asked, why=self._reasons.of(asked, found, server, environ))
             if asked.transport is Transport.POST:
                 return exchange.respond(post(exchange))
             if asked.transport is Transport.PAGE:
@@ -177,14 +199,11 @@ class Endpoint:
         except NotNegotiable as error:
             response = error_response(error.status, error.code, error.message)
             response.headers.update(error.headers)
-        except LogUnavailable:
-            response = error_response(503, "log", "the channel's store is not available; come back in a moment")
-            response.headers["Retry-After"] = "2"
         except Refused as refused:
             response = refused_response(refused, as_json="callback" in query_of(environ))
         response = scripted(environ, response)
-        response.headers.extend(BASE_HEADERS + cors)
-        return response(environ, start_response)
+        response.headers.extend(exchange.headers)
+        return response(environ, exchange.start_response)
 
 
 def _here(call: Callable[[], Any]) -> Any:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any, NamedTuple, Protocol
 
-from cometware.core.entry import EVERYBODY
+from cometware.core.entry import EVERYBODY, Position
 from cometware.core.events import Close
 
 NO_ROOMS: frozenset[str] = frozenset()
@@ -29,7 +29,8 @@ class Record:
     `key` names the client's key (None: it had none, and lives as long as its connection); `close` is what its next request
     will be told; `transport` and `dialect` are those by which it last came, `why` tells the cause of that; `connections` are
     those of this process, the newest last; `inbox`, `early` and `queued` belong to whoever runs its handlers, `away_tick` and
-    `is_queued` to whoever watches over its grace. `cookie` and `site` are all that is kept of its requests, and only if there
+    `is_queued` to whoever watches over its grace. `position` is where a client reads on that carries none itself (SockJS), as
+    long as it has no connection. `cookie` and `site` are all that is kept of its requests, and only if there
     are hooks.
     """
 
@@ -47,6 +48,7 @@ class Record:
         "is_queued",
         "key",
         "plan",
+        "position",
         "queued",
         "rooms",
         "running",
@@ -77,6 +79,7 @@ class Record:
         self.cookie: str | None = None
         self.site: Any = None
         self.plan: bytes | None = None
+        self.position: Position | None = None
         self.inbox: deque[Any] | None = None
         self.early: dict[int, Any] | None = None
         self.queued = 0

@@ -37,6 +37,8 @@ class Connection:
     """
 
     transport: ClassVar[str] = ""
+    is_bounded: ClassVar[bool] = False
+    """Is it to be told what it has carried? Of a shape, all are or none."""
 
     __slots__ = (
         "beat_tick",
@@ -137,6 +139,9 @@ class Connection:
         else:
             self.flushed()
 
+    def carried(self, size: int) -> None:
+        """So many bytes of the log were written, and may be more than this connection was to carry."""
+
     def flushed(self) -> None:
         """Go on with the log, now that the socket takes more."""
         self.worker.pump(self)
@@ -169,6 +174,16 @@ class Connection:
 
     def received(self, data: bytes) -> None:
         """Take what the peer sent. A response has no way in: it is dropped."""
+
+    @property
+    def is_gone(self) -> bool:
+        """Has the peer closed its side, though the poller has not come to it yet?"""
+        try:
+            return not self.sock.recv(1, socket.MSG_PEEK)
+        except BlockingIOError:
+            return False
+        except OSError:
+            return True
 
     # What the wheel brings
 

@@ -17,7 +17,7 @@ from cometware.dialects.base import Shape
 from cometware.errors import Gap
 from cometware.roster.base import Record
 from cometware.transports.connection import Connection
-from cometware.transports.poll import Poll, answer_parts
+from cometware.transports.poll import Poll
 
 if TYPE_CHECKING:
     from cometware.transports.worker import Worker
@@ -230,7 +230,7 @@ class Dispatcher:
                     continue
             connection.round = this_round
             if isinstance(connection, Poll):
-                polls = polls or answer_parts(body, end)
+                polls = polls or connection.parts(body, end)
                 connection.answer(polls)
             else:
                 try:
@@ -242,6 +242,9 @@ class Dispatcher:
                     continue
                 if sent != size:
                     connection.keep(body, sent)
+        if connections[0].is_bounded:
+            for connection in connections:
+                connection.carried(size)
 
     def _pause(self) -> None:
         """Let the loop look at its sockets. `gevent.sleep(0)` would only run callbacks."""

@@ -72,7 +72,8 @@ def admit(
         worker.close_client(record, record.close)  # before its control has come through the log
     if record.state is State.ENDED:
         close = record.close or Close(1000)
-        worker.forget(record)  # it is told once; whether it may come back is for `user` and `on_open` to decide
+        if record.dialect != "sockjs":  # whose client asks again
+            worker.forget(record)  # it is told once; whether it may come back is for `user` and `on_open` to decide
         return Admission(record, begin, opened, close=close)
     return _resume(worker, asked, record, begin, opened, other_user)
 

@@ -18,6 +18,7 @@ import gevent
 from cometware.core import framing
 from cometware.core.entry import Position
 from cometware.core.events import Close
+from cometware.dialects.base import Shape
 from cometware.dialects.shapes import NATIVE_POLL
 from cometware.roster.base import Record, State
 from cometware.transports.connection import Connection
@@ -148,8 +149,8 @@ class Poll(Connection):
 
     __slots__ = ("callback", "early", "give_back", "keep_alive", "prefix")
 
-    def __init__(self, worker: Worker, sock: RawSocket, give_back: GiveBack | None) -> None:
-        super().__init__(worker, sock, NATIVE_POLL, None)
+    def __init__(self, worker: Worker, sock: RawSocket, give_back: GiveBack | None, shape: Shape = NATIVE_POLL) -> None:
+        super().__init__(worker, sock, shape, None)
         self.give_back = give_back
         self.callback = ""
         self.early = b""
@@ -167,8 +168,12 @@ class Poll(Connection):
         self.record = plan.record
         worker.attach(self)
 
+    def parts(self, body: bytes, position: Position) -> Answer:
+        """Write an answer that all polls of this shape share."""
+        return answer_parts(body, position)
+
     def answer(self, parts: Answer) -> None:
-        """Give the answer that `answer_parts` wrote, and rest."""
+        """Give the answer that `parts` wrote, and rest."""
         if self.callback:
             parts = script_parts(self.callback, parts)
         self.worker.detach(self)
@@ -185,7 +190,7 @@ class Poll(Connection):
                 gevent.get_hub().loop.run_callback(self.read_early)
 
     def answer_shapes(self, body: bytes, position: Position) -> None:
-        self.answer(answer_parts(body, position))
+        self.answer(self.parts(body, position))
 
     def beat(self) -> None:
         if self.record is None:
@@ -237,11 +242,11 @@ class Poll(Connection):
         worker = self.worker
         found = worker.polls.find(data, worker.wheel.tick)
         if found is None or found[1].offset > worker.dispatcher.position.offset:  # or it comes from a worker that is ahead
-            self._hand_back(data)
+            self.hand_back(data)
             return
         self.hold(*found)
 
-    def _hand_back(self, data: bytes) -> None:
+    def hand_back(self, data: bytes) -> None:
         """Let the server's own handler answer this request. Never inside the call that took the socket."""
         give_back, worker = self.give_back, self.worker
         if give_back is None:

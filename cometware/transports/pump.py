@@ -38,11 +38,15 @@ def pump(worker: Worker, connection: Connection) -> None:
         if entries:
             body = worker.share(connection.shape, entries)
             if isinstance(connection, Poll):
-                connection.answer_shapes(body, reached)
-                return
+                if body:
+                    connection.answer_shapes(body, reached)
+                    return
+                connection.position = reached  # of all that is there, nothing can be said
+                continue
             connection.position = reached
             if body:
                 connection.send_shared(body)
+                connection.carried(len(body))
         else:
             connection.position = reached
         record = connection.record

@@ -67,6 +67,8 @@ class Worker:
         self.owing: list[WebSocket] = []
         self._away: deque[tuple[int, Record]] = deque()
         self._grace_ticks = ticks(self.limits.grace_seconds, TICK_SECONDS)
+        self._sessions_away: deque[tuple[int, Record]] = deque()
+        self._session_ticks = ticks(self.limits.session_seconds, TICK_SECONDS)
         self._event = Event()
         self._ticks = 0
         self._unproven: deque[tuple[float, Connection]] = deque()
@@ -163,7 +165,7 @@ class Worker:
         assert record is not None
         others = record.connections
         record.connections = (*others, connection)
-        record.away_tick = self.wheel.tick + self._grace_ticks
+        record.away_tick = self.wheel.tick + self._patience(record)
         for other in others:
             if isinstance(other, Poll):
                 other.beat()
@@ -205,25 +207,32 @@ class Worker:
 
     def is_away(self, record: Record) -> None:
         """Begin a client's grace: it has no connection just now."""
-        record.away_tick = self.wheel.tick + self._grace_ticks
+        patience = self._patience(record)
+        record.away_tick = self.wheel.tick + patience
         if not record.is_queued:
             record.is_queued = True
-            self._away.append((record.away_tick, record))
+            away = self._away if patience == self._grace_ticks else self._sessions_away
+            away.append((record.away_tick, record))
+
+    def _patience(self, record: Record) -> int:
+        """How many ticks may this client be without a connection?"""
+        return self._session_ticks if record.dialect == "sockjs" else self._grace_ticks
 
     def _expire(self) -> None:
         """Look after those whose grace may be over; who has come back, or left again since, is passed over."""
-        away, tick = self._away, self.wheel.tick
+        tick = self.wheel.tick
         over = []
-        while away and away[0][0] <= tick:
-            _, record = away.popleft()
-            record.is_queued = False
-            if record.connections:
-                continue
-            if record.away_tick > tick:
-                record.is_queued = True
-                away.append((record.away_tick, record))
-            else:
-                over.append(record)
+        for away in (self._away, self._sessions_away):
+            while away and away[0][0] <= tick:
+                _, record = away.popleft()
+                record.is_queued = False
+                if record.connections:
+                    continue
+                if record.away_tick > tick:
+                    record.is_queued = True
+                    away.append((record.away_tick, record))
+                else:
+                    over.append(record)
         if over and self.roster.is_shared:
             gevent.spawn(self._end_idle, over)
         else:
@@ -262,7 +271,7 @@ class Worker:
 
     def seen_seconds_ago(self, record: Record) -> float:
         """When did this client last come here with a connection? At most a tick too long ago."""
-        return (self.wheel.tick - record.away_tick + self._grace_ticks + 1) * TICK_SECONDS
+        return (self.wheel.tick - record.away_tick + self._patience(record) + 1) * TICK_SECONDS
 
     def ended(self, record: Record, reason: str, close: Close | None = None) -> None:
         """End a client: its handlers learn it once. What it was told to do next waits for its next request."""

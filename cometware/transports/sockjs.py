@@ -1,0 +1,153 @@
+"""The connections of a SockJS session: at most one at a time, and between two of them the record keeps the position.
+
+Rule: a response that we end is followed by the next one; a response that its client gives up ends the session, since nobody
+knows what of it has arrived.
+"""
+
+from __future__ import annotations
+
+from _socket import socket as RawSocket
+from email.utils import formatdate
+from typing import TYPE_CHECKING
+
+from cometware.core.entry import Position
+from cometware.core.events import HISTORY_LOST, Close
+from cometware.core.framing import websocket_close
+from cometware.dialects import sockjs
+from cometware.dialects.base import Shape
+from cometware.dialects.shapes import SOCKJS_WEBSOCKET, SOCKJS_XHR
+from cometware.errors import BadFrame
+from cometware.roster.base import Record, State
+from cometware.transports.connection import Connection
+from cometware.transports.poll import Answer, GiveBack, Plan, Poll
+from cometware.transports.stream import Stream
+from cometware.transports.websocket import WebSocket
+
+if TYPE_CHECKING:
+    from cometware.transports.worker import Worker
+
+SCRIPT_TYPE = "application/javascript; charset=UTF-8"
+
+
+def history_lost(reason: str) -> Close:
+    """SockJS has no word for lost history: the session ends, and the page makes a new one."""
+    return Close(HISTORY_LOST, f"history lost: {reason}")
+
+
+def _end_session(connection: Connection, close: Close) -> None:
+    """End the session with the connection that was told so; whoever asks again is told the same for a while."""
+    record = connection.record
+    if record is not None and record.state is State.OPEN:
+        connection.worker.ended(record, "closed", close)
+
+
+class SockJSWebSocket(WebSocket):
+    """A session of its own, which ends with it."""
+
+    __slots__ = ()
+
+    def __init__(self, worker: Worker, sock: RawSocket, record: Record | None) -> None:
+        super().__init__(worker, sock, SOCKJS_WEBSOCKET, record)
+
+    def refused(self, error: BadFrame) -> None:
+        """A peer that breaks the protocol is gone: SockJS has no word for errors."""
+        if error.code == "size":
+            self.end(Close(1009, error.message))
+        elif error.code != "closed":
+            self.end(Close(3000, "Broken framing."))
+
+    def reset(self, reason: str, position: Position) -> bool:
+        self.end(history_lost(reason))
+        return False
+
+    def goodbye(self, close: Close) -> bytes:
+        return websocket_close(1000, "Normal closure")
+
+
+class SockJSStream(Stream):
+    """Ends when it has carried enough; its client asks for the next at once."""
+
+    is_bounded = True
+
+    __slots__ = ("left_bytes",)
+
+    def __init__(self, worker: Worker, sock: RawSocket, shape: Shape, record: Record, *, chunked: bool) -> None:
+        super().__init__(worker, sock, shape, record, chunked=chunked)
+        self.left_bytes = worker.limits.response_bytes
+
+    def carried(self, size: int) -> None:
+        self.left_bytes -= size
+        if self.left_bytes <= 0 and not self.closed and not self.finishing:
+            record, position = self.record, self.worker.position_of(self)
+            assert record is not None
+            record.position = position
+            self.worker.detach(self)
+            self.write(self.goodbye(Close(1000)))
+            self.finish()
+
+    def end(self, close: Close) -> None:
+        super().end(close)
+        _end_session(self, close)
+
+    def reset(self, reason: str, position: Position) -> bool:
+        self.end(history_lost(reason))
+        return False
+
+    def lost(self, reason: str) -> None:
+        is_served = not self.closed and not self.finishing
+        super().lost(reason)
+        if is_served and self.record is not None:
+            self.worker.ended(self.record, reason)
+
+
+class SockJSPoll(Poll):
+    """A parked POST, or with `function` the GET of a script, which is answered by a call of that."""
+
+    __slots__ = ("function",)
+
+    def __init__(self, worker: Worker, sock: RawSocket, give_back: GiveBack | None) -> None:
+        super().__init__(worker, sock, give_back, SOCKJS_XHR)
+        self.function = ""
+
+    def hold(self, plan: Plan, position: Position) -> None:
+        self.function = plan.callback
+        super().hold(plan._replace(callback=""), position)
+
+    def parts(self, body: bytes, position: Position) -> Answer:
+        head = f"HTTP/1.1 200 OK\r\nContent-Type: {SCRIPT_TYPE}\r\nDate: {formatdate(usegmt=True)}\r\n"
+        return Answer(head.encode(), _tail(body), body, position)
+
+    def answer(self, parts: Answer) -> None:
+        record = self.record
+        assert record is not None
+        record.position = parts.position
+        if self.function:
+            parts = parts._replace(tail=_tail(sockjs.script(self.function, parts.body)))
+        super().answer(parts)
+
+    def end(self, close: Close) -> None:
+        record = self.record
+        super().end(close)
+        if record is not None and record.state is State.OPEN:
+            self.worker.ended(record, "closed", close)
+
+    def ask_to_reconnect(self, wait_seconds: float, close: Close) -> None:
+        self.keep_alive = False
+        self.end(close)
+
+    def reset(self, reason: str, position: Position) -> bool:
+        self.end(history_lost(reason))
+        return False
+
+    def lost(self, reason: str) -> None:
+        record = self.record
+        super().lost(reason)
+        if record is not None:
+            self.worker.ended(record, reason)
+
+    def next_request(self, data: bytes) -> None:
+        self.hand_back(data)
+
+
+def _tail(body: bytes) -> bytes:
+    return b"Content-Length: %d\r\n\r\n%b" % (len(body), body)

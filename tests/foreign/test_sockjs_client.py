@@ -1,0 +1,75 @@
+"""sockjs-client 1.6.1 from npm, unmodified, in Node: by each transport that it has there."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.live.server import LIMIT_SECONDS, Server, serve
+
+ROOT = Path(__file__).parents[2]
+CLIENT = ROOT / ".tools/sockjs/node_modules/sockjs-client"
+TRANSPORTS = ("websocket", "xhr-streaming", "eventsource", "xhr-polling")
+HOSTILE = ("", " ", "é", "\u2028\u2029", "100% %41 %zz", "a\nb\r\0\tc", '"\\</script><!--<script>', "😀", "\ud800", "x" * 5000)
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Server]:
+    with serve(application="tests.conformance.sockjs.services:app") as server:
+        yield server
+
+
+class Page:
+    """A running client."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self._process = process
+
+    def next(self) -> Any:
+        """Wait for what it sees next."""
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
+        assert line, "the client has ended"
+        return json.loads(line)
+
+    def tell(self, **asked: Any) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.write(json.dumps(asked) + "\n")
+        self._process.stdin.flush()
+
+
+@contextmanager
+def page(url: str, transport: str = "") -> Iterator[Page]:
+    node = shutil.which("node")
+    assert node is not None and CLIENT.exists(), "run .ci/install-system"
+    command = ["timeout", str(int(LIMIT_SECONDS)), node, str(ROOT / "tests/foreign/sockjs_client.js"), CLIENT, url, transport]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            yield Page(process)
+        finally:
+            process.terminate()
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+def test_what_is_sent_comes_back_as_it_was(server: Server, transport: str) -> None:
+    with page(f"http://127.0.0.1:{server.port}/echo", transport) as one:
+        assert one.next() == {"open": transport}
+        for text in HOSTILE:
+            one.tell(send=text)
+        assert [one.next() for _ in HOSTILE] == [{"message": text} for text in HOSTILE]
+        one.tell(close=[3001, "enough"])
+        assert one.next() == {"close": [3001, "enough"]}
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+def test_what_the_application_says_when_it_closes_is_told(server: Server, transport: str) -> None:
+    with page(f"http://127.0.0.1:{server.port}/close", transport) as one:
+        assert one.next() == {"open": transport}
+        assert one.next() == {"close": [3000, "Go away!"]}
