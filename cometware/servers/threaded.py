@@ -7,6 +7,7 @@ gives the server what it reads, so that everything behind it is as it is with a 
 
 from __future__ import annotations
 
+import importlib
 import select
 import socket
 import threading
@@ -189,7 +190,10 @@ def end_to_end(headers: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
 
 def find_threaded(environ: dict[str, Any], start_response: Any) -> Threaded:
     """Tell what a server that is none of gevent's can do, by what it puts into the environ."""
-    name, client = environ.get("SERVER_SOFTWARE") or "unknown", _client_socket(environ)
+    name, client = (
+        environ.get("SERVER_SOFTWARE") or ("uWSGI" if "uwsgi.version" in environ else "unknown"),
+        _client_socket(environ),
+    )
     if not environ.get("wsgi.multithread"):
         return Threaded("gunicorn sync" if "gunicorn.socket" in environ else name, 0, streams=False)
     if name.startswith("WSGIServer/") and threading.current_thread().name in _SERVING_ALONE:
@@ -206,6 +210,13 @@ def find_threaded(environ: dict[str, Any], start_response: Any) -> Threaded:
         threads = getattr(getattr(channel, "adj", None), "threads", 4)
         client = getattr(channel, "socket", None)
         return Threaded("waitress", max(0, threads - _FREE_THREADS), streams=False, client=client)
+    if "uwsgi.version" in environ:
+        uwsgi = importlib.import_module("uwsgi")  # of the server itself, nowhere else to be had
+        threads = int(uwsgi.opt.get("threads", 1))
+        return Threaded(name, max(0, threads - _FREE_THREADS), streams=True, client=uwsgi.connection_fd())
+    if "mod_wsgi.version" in environ:
+        threads = importlib.import_module("mod_wsgi").threads_per_process
+        return Threaded("mod_wsgi", max(0, threads - _FREE_THREADS), streams=True)
     return Threaded(name, 1, streams=False)
 
 

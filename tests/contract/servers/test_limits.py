@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+import sys
 from contextlib import ExitStack
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
+from cometware.servers.threaded import find_threaded
 from tests.contract.servers.kinds import KINDS, OURS, Kind
 from tests.contract.servers.observed import BEGIN, DOCUMENT, END, HEAD, row, told
 from tests.live.clients import Client, EventStream, LongPoll, Refusal, Stream, WebSocket, await_readable, new_key
@@ -163,3 +167,19 @@ def test_the_body_of_a_request_whose_socket_is_parked_is_passed_over(kind: Kind,
         assert line.chunk().startswith(b'{"open":')
     assert server.request("GET", "/comet?wait=0")[0] == 200
     assert server.unexpected_errors == []
+
+
+@pytest.mark.parametrize(
+    ("server", "module"),
+    [
+        ("uwsgi", {"opt": {"threads": b"8"}, "connection_fd": lambda: 0}),
+        ("mod_wsgi", {"threads_per_process": 8}),
+    ],
+)
+def test_servers_that_are_no_packages_tell_their_threads_by_a_module_of_their_own(
+    server: str, module: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both were run by hand: `docs/servers.md`."""
+    monkeypatch.setitem(sys.modules, server, SimpleNamespace(**module))
+    found = find_threaded({f"{server}.version": "1", "wsgi.multithread": True}, None)
+    assert (found.limit, found.transports) == (6, ("sse", "stream", "poll"))
