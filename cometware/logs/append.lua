@@ -4,8 +4,8 @@
 -- epoch begins.
 --
 -- KEYS: the stream, the keys of once by their time, the same by their offset.
--- ARGV: an epoch and a token to use if need be; what the caller has seen: epoch, offset, token;
---       the most entries, bytes, milliseconds; then, to append: message, its bytes, and with a key of once: it, the most
+-- ARGV: an epoch and a token to use if need be; what the caller has seen: epoch ("" if that is not to be looked at),
+--       offset, token; the most entries, bytes, milliseconds; then, to append: message, its bytes, and with a key of once: it, the most
 --       keys, their milliseconds.
 -- Returns epoch, offset and token of the entry, or, with nothing to append, of the last one.
 local stream = KEYS[1]
@@ -45,16 +45,11 @@ end
 
 -- Never an offset twice in one epoch: what the caller has seen must be here, or have been forgotten behind the oldest.
 if epoch == ARGV[3] then
-  local seen = tonumber(ARGV[4])
-  local lost = offset < seen
-  if not lost then
-    local id = ARGV[4] .. '-' .. ARGV[5]
-    if not redis.call('XRANGE', stream, id, id)[1] then
-      local oldest = place(redis.call('XRANGE', stream, '-', '+', 'COUNT', 1)[1])
-      lost = oldest <= seen
-    end
+  local id = ARGV[4] .. '-' .. ARGV[5]
+  if id ~= newest[1] and not redis.call('XRANGE', stream, id, id)[1] then
+    local oldest = place(redis.call('XRANGE', stream, '-', '+', 'COUNT', 1)[1])
+    if oldest <= tonumber(ARGV[4]) then epoch, token = begin_epoch(offset, token + 1, bytes) end
   end
-  if lost then epoch, token = begin_epoch(offset, token + 1, bytes) end
 end
 if not message then return {epoch, number(offset), number(token)} end
 
@@ -70,18 +65,18 @@ end
 offset, token, bytes = offset + 1, tonumber(ARGV[2]), bytes + ARGV[10]
 redis.call('XADD', stream, number(offset) .. '-' .. ARGV[2], 'e', epoch, 'b', number(bytes), 't', number(now), 'm', message)
 
--- Forget the oldest: too many, too large or too old. Several are looked at, so that a log that is too long gets shorter.
-local forgotten = 0
-for _, entry in ipairs(redis.call('XRANGE', stream, '-', '+', 'COUNT', 8)) do
-  local place_of = place(entry)
-  local too_many = place_of <= offset - ARGV[6]
-  local too_large = bytes - field(entry, 'b') >= tonumber(ARGV[7])
-  local too_old = tonumber(field(entry, 't')) <= now - ARGV[8]
-  if place_of == offset or not (too_many or too_large or too_old) then break end
-  forgotten = forgotten + 1
-end
-if forgotten > 0 then
-  redis.call('XTRIM', stream, 'MAXLEN', redis.call('XLEN', stream) - forgotten)
+-- Now and then forget the oldest: too many, too large or too old. More are looked at than have come since.
+if offset % 16 == 0 then
+  local length = redis.call('XLEN', stream)
+  local forgotten, index = math.max(0, length - ARGV[6]), 0
+  for _, entry in ipairs(redis.call('XRANGE', stream, '-', '+', 'COUNT', 32)) do
+    local too_large = bytes - field(entry, 'b') >= tonumber(ARGV[7])
+    local too_old = tonumber(field(entry, 't')) <= now - ARGV[8]
+    if place(entry) == offset or not (too_large or too_old) then break end
+    index = index + 1
+  end
+  forgotten = math.max(forgotten, index)
+  if forgotten > 0 then redis.call('XTRIM', stream, 'MAXLEN', length - forgotten) end
 end
 
 if key then

@@ -46,6 +46,7 @@ class RedisLog(Mirror):
         self._taken = _NEVER
         """The id of the newest entry in the window: its offset and token."""
         self._fresh: list[tuple[Entry, int]] = []
+        self._group = 0
         self._tailing = self._closed = False
         store.subscribe(self._follow)
 
@@ -56,8 +57,9 @@ class RedisLog(Mirror):
         packed = pack(message)
 
         def operation(pipeline: Pipeline) -> Any:
-            keys = () if once is None else (once, self._limits.once_keys, int(self._limits.once_seconds * 1000))
-            self._script.queue(pipeline, self._keys, *self._arguments(), packed, message.cost_bytes, *keys)
+            limits, settle = self._limits, (*_chances(), *self._seen(), *self._bounds)
+            keys = () if once is None else (once, limits.once_keys, int(limits.once_seconds * 1000))
+            self._script.queue(pipeline, self._keys, *settle, packed, message.cost_bytes, *keys)
             return lambda reply: self._appended(message, reply)
 
         position: Position = self._store.do(operation)
@@ -68,12 +70,14 @@ class RedisLog(Mirror):
         self._wakers = ()
         self._store.close()
 
-    def _arguments(self) -> tuple[Any, ...]:
-        """Return what the script is told in any case."""
-        with self._taking:
-            return (*_chances(), self._window.epoch, *self._taken, *self._bounds)
-
     # In the store's thread
+
+    def _seen(self) -> tuple[str, int, int]:
+        """Return what the log must still have; the first append of a group asks for all of it."""
+        if self._group == self._store.group:
+            return "", *_NEVER
+        self._group = self._store.group
+        return self._known()
 
     def _appended(self, message: Message, reply: list[bytes]) -> Position:
         epoch, offset, token = reply[0].decode(), int(reply[1]), int(reply[2])
@@ -107,6 +111,11 @@ class RedisLog(Mirror):
                 return
 
     # In either thread
+
+    def _known(self) -> tuple[str, int, int]:
+        """Return the epoch of the window, and the id of the newest entry in it."""
+        with self._taking:
+            return self._window.epoch, *self._taken
 
     def _take(self, entries: Sequence[tuple[Entry, int]]) -> bool:
         """Add those entries to the window that are not there. Do they belong behind it, without a hole?"""
@@ -197,9 +206,8 @@ class RedisLog(Mirror):
 
     def _check(self, client: Client) -> None:
         """Is the log still the one that we have mirrored?"""
-        with self._taking:
-            seen = (self._window.epoch, *self._taken)
-        if self._settled(client, seen)[0] != seen[0]:
+        known = self._known()
+        if self._settled(client, known)[0] != known[0]:
             self._mirror(client)
 
 

@@ -74,6 +74,8 @@ class RedisStore(Store[Client, Pipeline]):
         self._scripts: tuple[Script, ...] = ()
         self._loaded: tuple[Script, ...] = ()
         self._descriptor = -1
+        self.group = 0
+        """The number of the group that is queued, or was last; for operations."""
 
     def key(self, kind: str) -> str:
         """Return the name in Redis of what this channel keeps there."""
@@ -119,6 +121,7 @@ class RedisStore(Store[Client, Pipeline]):
         return bool(poll.poll(0))
 
     def _group(self, connection: Client, calls: list[Call[Pipeline]]) -> None:
+        self.group += 1
         pipeline = connection.pipeline(transaction=False)
         queued = [(call, parse) for call in calls for parse in self._queue(pipeline, call)]
         try:

@@ -71,12 +71,13 @@ def test_tls(tmp_path: Path, started: list[RedisServer]) -> None:
 
 
 def test_a_cluster(tmp_path: Path, started: list[RedisServer]) -> None:
-    for name, slots in (("a", (0, 8191)), ("b", (8192, 16383))):
-        server = RedisServer(tmp_path / name, "--cluster-enabled", "yes")
+    buses = free_port(), free_port()
+    for name, slots, bus in (("a", (0, 8191), buses[0]), ("b", (8192, 16383), buses[1])):
+        server = RedisServer(tmp_path / name, "--cluster-enabled", "yes", "--cluster-port", str(bus))
         started.append(server)
         server.client().execute_command("CLUSTER", "ADDSLOTSRANGE", *slots)
     one, other = started
-    one.client().execute_command("CLUSTER", "MEET", "127.0.0.1", other.port)
+    one.client().execute_command("CLUSTER", "MEET", "127.0.0.1", other.port, buses[1])
     deadline = time.monotonic() + SECONDS
     while any(server.client().cluster("info")["cluster_state"] != "ok" for server in started):
         assert time.monotonic() < deadline
