@@ -41,17 +41,23 @@ class Ending:
         self._worker = worker
         self._process = process
         self._begun = 0.0
+        self._is_hurried = False
         self._clock = gevent.get_hub().loop.timer(_LOOK_SECONDS, _LOOK_SECONDS)
         self._clock.start(self._look)
-        settings, told = process.cfg, process.cfg.worker_exit
+        exits, interrupted = process.cfg.worker_exit, process.cfg.worker_int
 
         def worker_exit(arbiter: Any, process: Any) -> None:
             try:
                 run(self.finish)
             finally:
-                told(arbiter, process)
+                exits(arbiter, process)
 
-        settings.set("worker_exit", worker_exit)
+        def worker_int(process: Any) -> None:
+            self._is_hurried = True
+            interrupted(process)
+
+        process.cfg.set("worker_exit", worker_exit)
+        process.cfg.set("worker_int", worker_int)
 
     def _look(self) -> None:
         if not self._process.alive:
@@ -64,9 +70,12 @@ class Ending:
 
     @property
     def _may_stay(self) -> bool:
-        """May the process stay until its clients are elsewhere? Not where it is the only one and none serves in its place."""
+        """May the process stay until its clients are elsewhere?
+
+        Not after SIGINT or SIGQUIT; and not where it is the only one, and none serves in its place until it is gone.
+        """
         process = self._process
-        return bool(process.cfg.workers > 1 or process.nr < process.max_requests)
+        return not self._is_hurried and (process.cfg.workers > 1 or process.nr < process.max_requests)
 
     def begin(self) -> None:
         """Ask every client to come back."""
