@@ -29,6 +29,10 @@ class Neighbours:
     def fileno(self) -> int:
         return self._socket.fileno()
 
+    def can_be_found(self) -> bool:
+        """Is our socket where the others look for it?"""
+        return os.path.exists(f"{self._reach}/{self._name}")
+
     def hear(self) -> None:
         """Take what has come, so that the next one wakes again."""
         try:

@@ -135,6 +135,8 @@ class SqliteStore(Store[sqlite3.Connection, sqlite3.Connection]):
         return unavailable
 
     def _vanished(self, connection: sqlite3.Connection) -> bool:
+        if self._neighbours is None or not self._neighbours.can_be_found():
+            return True
         return _identity(self.path) != self._identity
 
     def _hear(self) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import _socket
+import shutil
 import sqlite3
 from itertools import count
 from pathlib import Path
@@ -148,6 +149,17 @@ def test_sockets_of_the_dead_are_cleared_away(tmp_path: Path) -> None:
     assert len(list((tmp_path / "a.db-wake").iterdir())) == 1
     log.close()
     assert list((tmp_path / "a.db-wake").iterdir()) == []
+
+
+def test_who_has_lost_its_socket_makes_another(tmp_path: Path) -> None:
+    log, other = open_log(tmp_path / "a.db"), open_log(tmp_path / "a.db")
+    shutil.rmtree(tmp_path / "a.db-wake")
+    say(other, 1)
+    (position,) = say(log, 2)
+    until(other, lambda: other.head == position)
+    assert len(list((tmp_path / "a.db-wake").iterdir())) == 2
+    log.close()
+    other.close()
 
 
 def test_a_file_deep_in_long_folders_wakes_too(tmp_path: Path) -> None:
