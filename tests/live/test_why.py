@@ -7,7 +7,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
+from werkzeug.test import Client as WsgiClient
 
+from cometware import Channel, Cometware
 from tests.live.http import request
 from tests.live.raw import UPGRADE, Answer, Line
 from tests.live.server import PATIENT, Server
@@ -98,3 +100,13 @@ def test_strangers_who_name_ever_new_proxies_leave_no_more_than_so_many_texts(se
         ask(server.port, f"/comet?wait=0&room=room:flood{number}", {"Via": f"1.1 proxy{number}"})
     assert why(server, "flood0") == "asked for, the client does not say why, Via: 1.1 proxy0"
     assert why(server, "flood299") == "asked for, the client does not say why"
+
+
+def test_the_status_tells_it_too() -> None:
+    def no_app(environ: object, start_response: object) -> list[bytes]:
+        raise AssertionError("only the channel is asked")
+
+    client = WsgiClient(Cometware(no_app, Channel(), status_token="token"))
+    assert client.get("/comet?wait=0&why=chosen", headers={"Comet-Key": KEY}).status_code == 200
+    status = client.get("/comet/status", headers={"Authorization": "Bearer token"}).get_json()
+    assert [one["why"] for one in status["clients"]] == ["chosen by the page"]
