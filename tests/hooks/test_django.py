@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from tests.hooks.test_flask import error_of, refusal_of
-from tests.live.clients import TRANSPORTS, Client, Jsonp, Stream, WebSocket, new_key
+from tests.live.clients import TRANSPORTS, Client, Jsonp, WebSocket, new_key
 from tests.live.server import PATIENT, ROOT, Server, serve
 
 APPLICATION = "tests.hooks.django_site.wsgi:application"
@@ -147,12 +147,20 @@ def test_a_site_behind_tls_is_asked_for_by_its_own_scheme(server: Server) -> Non
         assert json.loads(answer)["data"] == {"user": "", "secure": secure, "host": "127.0.0.1:8443"}
 
 
-def test_two_hundred_idle_clients_hold_no_database_connection(server: Server, database: Path) -> None:
+def test_two_hundred_idle_clients_hold_no_database_connection_greenlet_or_thread(server: Server, database: Path) -> None:
     cookie = session(server, "ann")
+    with WebSocket(server, cookie=cookie) as first:
+        assert first.ask("whoami", None, 1)["user"] == "ann"  # what begins with the first client has begun
+    server.until("/held", lambda held: held["parked"] == 0)
+    before = server.get("/held")
     with ExitStack() as stack:
-        clients = [stack.enter_context((WebSocket, Stream)[n % 2](server, cookie=cookie)) for n in range(200)]
-        assert [client.ask("whoami", None, 1)["user"] for client in clients[:10]] == ["ann"] * 10
-        assert server.journal(200, kind="open", user="ann")
+        clients = [stack.enter_context(TRANSPORTS[n % 4](server, cookie=cookie)) for n in range(200)]
+        assert [client.ask("whoami", None, 1)["user"] for client in clients[:12]] == ["ann"] * 12
+        for client in clients:
+            client.listen()
+        server.journal(200, kind="open", user="ann")
+        server.until("/held", lambda held: held["parked"] == 200 and held["greenlets"] <= before["greenlets"])
+        assert server.get("/held")["threads"] <= before["threads"]
         server.until("/signals", lambda counted: counted["started"] == counted["finished"] + 1)  # this very request
         assert connections(server, database) == 0
 

@@ -7,10 +7,8 @@ list with spaces between, `JOURNAL` the folder of a journal that several workers
 
 from __future__ import annotations
 
-import gc
 import json
 import os
-import sys
 import threading
 import time
 from pathlib import Path
@@ -20,12 +18,11 @@ from urllib.parse import parse_qsl
 import gevent
 from flask import Flask, Response, jsonify, request, session
 from gevent import monkey
-from greenlet import greenlet
 
 import cometware.flask
 from cometware import Channel, Client, Cometware, Limits, Refused
 from cometware.servers.threaded import held_requests
-from cometware.transports.poller import Poller
+from tests.live.held import held
 from tests.live.journal import Journal, MemoryJournal, SharedJournal
 
 GATE_SECONDS = 60
@@ -217,18 +214,9 @@ def threads(kind: str) -> Response:
 
 
 @app.get("/held")
-def held() -> Response:
-    """Count what a connection might hold: greenlets and native threads; and how many sockets are watched without."""
-    gc.collect()
-    objects = gc.get_objects()
-    return jsonify(
-        {
-            "greenlets": sum(isinstance(one, greenlet) and not one.dead for one in objects),
-            "threads": len(sys._current_frames()),
-            "parked": sum(len(one) for one in objects if isinstance(one, Poller)),
-            "pulled": held_requests(),
-        }
-    )
+def count_held() -> Response:
+    """Tell what a connection might hold; and how many requests a thread of the server pulls."""
+    return jsonify(held() | {"pulled": held_requests()})
 
 
 @app.post("/gate/<name>")

@@ -15,6 +15,7 @@ from django.views.decorators.csrf import csrf_exempt
 from cometware.django import channel
 from tests.hooks.django_site.signals import counted
 from tests.hooks.journal import Journal
+from tests.live.held import held
 
 journal = Journal()
 
@@ -121,6 +122,10 @@ def signals(request):
     return JsonResponse(counted)
 
 
+def count_held(request):
+    return JsonResponse(held())
+
+
 def read_journal(request):
     return JsonResponse(journal.read(request.GET.dict()), safe=False)
 
@@ -139,5 +144,6 @@ urlpatterns = [
     path("form", form),
     path("publish/<way>", publish),
     path("signals", signals),
+    path("held", count_held),
     path("journal", read_journal),
 ]
