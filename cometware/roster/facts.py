@@ -155,10 +155,15 @@ def close(why: Close) -> Change:
     return change
 
 
-def take(number: int, worker: str, *, alone: bool) -> Callable[[Facts], Facts]:
-    """A worker wants to handle a message: the next one. With `alone`, whoever has taken it before is dead."""
+def take(number: int, worker: str, done: int, *, alone: bool) -> Callable[[Facts], Facts]:
+    """A worker wants to handle a message: the next one. With `alone`, whoever has taken it before is dead.
+
+    `done` is the last one that this worker has handled, in case that the store has not heard of it.
+    """
 
     def change(facts: Facts) -> Facts:
+        if facts.taker == worker and facts.accepted < facts.taken <= done:
+            facts = replace(facts, accepted=facts.taken)
         free = facts.taken == facts.accepted or alone or facts.taker == worker
         if facts.state == OPEN and number == facts.accepted + 1 and free:
             return replace(facts, taken=number, taker=worker)
@@ -171,9 +176,8 @@ def accept(number: int, worker: str) -> Callable[[Facts], Facts]:
     """A worker has handled what it took."""
 
     def change(facts: Facts) -> Facts:
-        if facts.taken == number and facts.taker == worker and facts.accepted < number:
-            return replace(facts, accepted=number)
-        return facts
+        mine = facts.taken == number and facts.taker == worker and facts.accepted < number
+        return replace(facts, accepted=number) if mine else facts
 
     return change
 

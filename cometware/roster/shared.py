@@ -6,7 +6,9 @@ saw still stand. A client that stays on its worker costs the store nothing: its 
 
 from __future__ import annotations
 
+import math
 import secrets
+import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import NamedTuple, Protocol, cast
@@ -126,6 +128,8 @@ class SharedRoster:
         self._store = store
         self._local = MemoryRoster(limits)
         self._held_since: float | None = None
+        self._trusted_until = math.inf
+        """Until when nobody else can have taken over: for longer than its lease a process may have stood still."""
         self._is_sure = True
         """Do the records here agree with the store? Not certainly, after it was away."""
 
@@ -161,7 +165,16 @@ class SharedRoster:
     def open(self, arrival: Arrival) -> Opening:
         record = self._here(arrival.id)
         if record is not None and record.is_home and _stays(record):
-            return Opening(_seen(record, arrival), False)
+            if time.monotonic() < self._trusted_until:
+                return Opening(_seen(record, arrival), False)
+            try:
+                return self._ask(arrival, record)
+            except LogUnavailable:
+                return Opening(_seen(record, arrival), False)  # better than to be refused; the next lease settles it
+        return self._ask(arrival, record)
+
+    def _ask(self, arrival: Arrival, record: SharedRecord | None) -> Opening:
+        """Find a client in the store, or open it there."""
         if record is None:
             self._local.check_room()
         known = self._store.load(arrival.id) if record is None else record.facts
@@ -212,7 +225,11 @@ class SharedRoster:
         if not record.is_home:
             return Idle.ELSEWHERE
         record.is_home = False  # who comes while this is being decided asks the store
-        _, facts = self._change_record(record, change.expire(record.facts, self.worker))
+        try:
+            _, facts = self._change_record(record, change.expire(record.facts, self.worker))
+        except LogUnavailable:
+            record.is_home = True
+            raise
         if facts is None or facts.home != self.worker:
             return Idle.ELSEWHERE
         return Idle.YES if facts.ender == self.worker else Idle.BUSY
@@ -273,11 +290,11 @@ class SharedRoster:
 
     def turn(self, record: Record, number: int) -> Turn:
         assert isinstance(record, SharedRecord)
-        _, facts = self._change_record(record, change.take(number, self.worker, alone=False))
+        _, facts = self._change_record(record, change.take(number, self.worker, record.accepted, alone=False))
         if facts is not None and facts.taker not in ("", self.worker) and facts.accepted < facts.taken == number:
             if self._store.is_alive(facts.taker):
                 return Turn.BUSY
-            _, facts = self._change_record(record, change.take(number, self.worker, alone=True))
+            _, facts = self._change_record(record, change.take(number, self.worker, record.accepted, alone=True))
         if facts is None or facts.birth != record.facts.birth:
             return Turn.GO if record.is_home and number == record.accepted + 1 else Turn.EARLY
         if number <= facts.accepted:
@@ -286,7 +303,10 @@ class SharedRoster:
 
     def accept(self, record: Record, number: int) -> None:
         record.accepted = number
-        self._change_record(record, change.accept(number, self.worker))
+        try:
+            self._change_record(record, change.accept(number, self.worker))
+        except LogUnavailable:
+            pass  # it is handled; the next `turn` says so
 
     def presence(self, audience: str) -> list[Presence]:
         here = [facts for facts in self._store.all() if facts.state == change.OPEN]
@@ -311,6 +331,10 @@ class SharedRoster:
         except LogUnavailable:
             self._held_since = None
             raise
+        self._trusted_until = time.monotonic() + self._lease_seconds
+        if lease.standing != HELD:
+            for record in cast("Iterable[SharedRecord]", self._local):
+                record.is_home = False  # until `follow` has found out
         if lease.standing != HELD or self._held_since is None:
             self._held_since = now
         is_sure = now - self._held_since > self._lease_seconds
@@ -320,7 +344,7 @@ class SharedRoster:
         """Return the records of the clients that are to be looked after: those that have moved; all, if in doubt."""
         if self._is_sure and lease.standing == HELD:
             return [record for id in lease.moved if (record := self._here(id)) is not None]
-        return [record for record in cast("Iterable[SharedRecord]", self._local) if record.is_home]
+        return [record for record in cast("Iterable[SharedRecord]", self._local) if record.facts.home == self.worker]
 
     def follow(self, lease: Lease) -> Following:
         """Do what a lease asks for. Waits; beside other calls, if it must be."""
