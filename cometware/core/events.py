@@ -8,12 +8,16 @@ from cometware.core.data import Data
 
 
 class Received(NamedTuple):
-    """A message from the client: `number` is its own count of messages (None: it does not count), `asks` for a reply."""
+    """A message from the client: `number` is its own count of messages (None: it does not count), `asks` for a reply.
+
+    `label` is under what the reply is asked for, where that is not the number.
+    """
 
     event: str
     data: Data
     number: int | None = None
     asks: bool = False
+    label: int | None = None
 
 
 class Pinged(NamedTuple):

@@ -57,14 +57,18 @@ class Dialect(Wire, Protocol):
 
 
 class Shape:
-    """How a dialect is written on one transport. All connections that share a shape share its bytes."""
+    """How a dialect is written on one transport. All connections that share a shape share its bytes.
 
-    __slots__ = ("dialect", "name", "write")
+    `is_poll`: what is written is a whole answer, behind which the connection is heard of no more until it asks again.
+    """
+
+    __slots__ = ("dialect", "is_poll", "name", "write")
 
     def __init__(self, name: str, dialect: Dialect, write: Callable[[Iterable[Frame]], bytes]) -> None:
         self.name = name
         self.dialect = dialect
         self.write = write
+        self.is_poll = name == "poll"
 
     def __repr__(self) -> str:
         return f"<Shape {self.dialect.name} {self.name}>"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import socket
 from _socket import socket as RawSocket
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 from cometware.core.entry import Position
 from cometware.core.events import REAUTHORISE, Close
@@ -26,6 +26,18 @@ _FINISH_SECONDS = 3.0
 """How long the peer may take to close its side after we closed ours."""
 _UNSENT_BYTES = 256 * 1024
 """A peer that does not take this much is not read from, so that it cannot make us owe it more (pongs, errors)."""
+
+
+class Answer(NamedTuple):
+    """What all answers to polls with this body share: what stands before and behind the client's own part of the head.
+
+    `body` and `position` are what they were made of, for a script's answer, which nobody shares.
+    """
+
+    head: bytes
+    tail: bytes
+    body: bytes
+    position: Position
 
 
 class Connection:
@@ -141,6 +153,14 @@ class Connection:
 
     def carried(self, size: int) -> None:
         """So many bytes of the log were written, and may be more than this connection was to carry."""
+
+    def compose(self, body: bytes, position: Position) -> Answer:
+        """Write an answer that all polls of this shape share, if it is one of polls."""
+        raise NotImplementedError
+
+    def answer(self, parts: Answer) -> None:
+        """Give the answer that `compose` wrote."""
+        raise NotImplementedError
 
     def flushed(self) -> None:
         """Go on with the log, now that the socket takes more."""

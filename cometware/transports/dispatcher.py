@@ -17,7 +17,6 @@ from cometware.dialects.base import Shape
 from cometware.errors import Gap
 from cometware.roster.base import Record
 from cometware.transports.connection import Connection
-from cometware.transports.poll import Poll
 
 if TYPE_CHECKING:
     from cometware.transports.worker import Worker
@@ -170,7 +169,7 @@ class Dispatcher:
             for (shape, share), connections in self._snapshot(entries):
                 body = self.share(shape, share) if len(connections) > 1 else shape.share(share)
                 if body:
-                    self._send(connections, body, entries[-1].position)
+                    self._send(shape, connections, body, entries[-1].position)
         finally:
             self._running = False
 
@@ -216,9 +215,9 @@ class Dispatcher:
             else:
                 yield from self._by_audience.get(audience, ())
 
-    def _send(self, connections: list[Connection], body: bytes, end: Position) -> None:
+    def _send(self, shape: Shape, connections: list[Connection], body: bytes, end: Position) -> None:
         this_round = self.round
-        polls = None
+        answer = None
         size = len(body)
         for connection in connections:
             if not connection.live or connection.round == this_round:
@@ -229,9 +228,9 @@ class Dispatcher:
                 if not connection.live or connection.round == this_round:
                     continue
             connection.round = this_round
-            if isinstance(connection, Poll):
-                polls = polls or connection.parts(body, end)
-                connection.answer(polls)
+            if shape.is_poll:
+                answer = answer or connection.compose(body, end)
+                connection.answer(answer)
             else:
                 try:
                     sent = connection.sock.send(body)

@@ -284,9 +284,10 @@ class Inboxes:
         channel = self._worker.channel
         client = Client(channel, record, source.transport, source.dialect)
         reply = answer(self._worker, client, received)
-        if received.number is not None and (received.asks or reply.kind == "refused"):
+        number = received.number if received.label is None else received.label
+        if number is not None and (received.asks or reply.kind == "refused"):
             kind = "reply" if reply.kind == "reply" else "error"
-            channel.log.append(Message("", reply.json, (f"client:{record.id}",), kind=kind, number=received.number))
+            channel.log.append(Message("", reply.json, (f"client:{record.id}",), kind=kind, number=number))
 
     def run(self, call: Callable[[], Any], what: str) -> None:
         """Run a handler whose failure nobody waits for."""

@@ -6,12 +6,13 @@ hash of the rest; what is known needs no parsing. Anything else goes back to the
 
 from __future__ import annotations
 
+import re
 from _socket import socket as RawSocket
 from collections import OrderedDict
 from collections.abc import Callable
 from email.utils import formatdate
 from hashlib import blake2b
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import gevent
 
@@ -21,7 +22,7 @@ from cometware.core.events import Close
 from cometware.dialects.base import Shape
 from cometware.dialects.shapes import NATIVE_POLL
 from cometware.roster.base import Record, State
-from cometware.transports.connection import Connection
+from cometware.transports.connection import Answer, Connection
 from cometware.transports.poller import READ
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ _EARLY_BYTES = 65536
 """Bytes of further requests that are kept while a poll is held."""
 _KEEP_ALIVE_TICKS = 240
 _AFTER = b"after="
+_CACHE_BUSTER = re.compile(rb"(?<=[?&]t=)[^& ]+")
 
 GiveBack = Callable[[RawSocket, bytes], None]
 
@@ -39,58 +41,93 @@ GiveBack = Callable[[RawSocket, bytes], None]
 class Plan(NamedTuple):
     """How to answer a client's polls: what its head, all but the position, was found to mean."""
 
-    record: Record
+    owner: Record
     prefix: bytes
     wait_ticks: int
     keep_alive: bool
     until_tick: int
     callback: str = ""
 
+    @property
+    def is_good(self) -> bool:
+        return self.owner.state is State.OPEN
+
+    def hold(self, poll: Poll, text: bytes) -> bool:
+        """Let this poll wait for mail behind the position in its head. Could it be read?"""
+        position = poll.worker.polls.position(text)
+        if position is None or position.offset > poll.worker.dispatcher.position.offset:
+            return False  # it comes from a worker that is ahead
+        poll.hold(self, position)
+        return True
+
+
+class Owner(Protocol):
+    """Who asks by polls: it remembers the hash of its head."""
+
+    plan: bytes | None
+
+
+class Known(Protocol):
+    """What a head was found to mean: a `Plan`, or what another dialect has in its place.
+
+    `hold` is given that part of the head which changes from poll to poll.
+    """
+
+    @property
+    def owner(self) -> Owner: ...
+
+    @property
+    def until_tick(self) -> int: ...
+
+    @property
+    def is_good(self) -> bool: ...
+
+    def hold(self, poll: Poll, text: bytes) -> bool: ...
+
 
 class Polls:
     """The plans of a worker, by the hash of a head. Off: every poll goes through the server's own handler."""
 
     def __init__(self, *, enabled: bool, size: int) -> None:
-        self._plans: OrderedDict[bytes, Plan] = OrderedDict()
+        self._plans: OrderedDict[bytes, Known] = OrderedDict()
         self._enabled = enabled
         self._size = size
         self._last_text = b""
         self._last_position: Position | None = None
 
-    def learn(self, head: bytes | None, plan: Plan) -> None:
+    def learn(self, head: bytes | None, plan: Known) -> None:
         """Keep a plan, one for each client: that of its last head that was not known."""
         split = _split(head) if head is not None and self._enabled else None
         if split is None:
             return
-        self.forget(plan.record)
+        owner = plan.owner
+        self.forget(owner)
         if len(self._plans) >= self._size:
             _, oldest = self._plans.popitem(last=False)
-            oldest.record.plan = None
-        plan.record.plan = _hash(split[0])
-        self._plans[plan.record.plan] = plan
+            oldest.owner.plan = None
+        owner.plan = _hash(split[0])
+        self._plans[owner.plan] = plan
 
-    def forget(self, record: Record) -> None:
+    def forget(self, owner: Owner) -> None:
         """Let go of a client's plan."""
-        if record.plan is not None:
-            self._plans.pop(record.plan, None)
-            record.plan = None
+        if owner.plan is not None:
+            self._plans.pop(owner.plan, None)
+            owner.plan = None
 
-    def find(self, head: bytes, tick: int) -> tuple[Plan, Position] | None:
-        """Return the plan for a head and the position in it; None if it is not known for certain."""
+    def find(self, head: bytes, tick: int) -> tuple[Known, bytes] | None:
+        """Return the plan for a head and what changes in it; None if it is not known for certain."""
         split = _split(head)
         if split is None:
             return None
-        digest = _hash(split[0])
-        plan = self._plans.get(digest)
+        plan = self._plans.get(_hash(split[0]))
         if plan is None:
             return None
-        position = self._position(split[1])
-        if position is None or plan.until_tick <= tick or plan.record.state is not State.OPEN:
-            self.forget(plan.record)
+        if plan.until_tick <= tick or not plan.is_good:
+            self.forget(plan.owner)
             return None
-        return plan, position
+        return plan, split[1]
 
-    def _position(self, text: bytes) -> Position | None:
+    def position(self, text: bytes) -> Position | None:
         """Read a position; most polls bring the one that the last poll brought."""
         if text != self._last_text:
             self._last_text, self._last_position = text, Position.parse(text.decode("latin-1"))
@@ -98,31 +135,35 @@ class Polls:
 
 
 def _split(head: bytes) -> tuple[bytes, bytes] | None:
-    """Part one complete GET into everything but the position, and the position."""
+    """Part one complete GET into what is the same in all polls of a client, and what changes.
+
+    That is the position; or in Engine.IO, where the server keeps it, what the client puts there against caches.
+    """
     if not head.startswith(b"GET ") or not head.endswith(b"\r\n\r\n") or head.count(b"\r\n\r\n") != 1:
         return None
     start = head.find(_AFTER)
-    end = head.find(b" ", start)
-    if start < 0 or head.find(b"\r") < end:
-        return None
+    if start < 0 or head.find(b"\r") < start:
+        return _split_engine(head)
     start += len(_AFTER)
+    end = head.find(b" ", start)
+    if head.find(b"\r") < end:
+        return None
     return head[:start] + head[end:], head[start:end]
+
+
+def _split_engine(head: bytes) -> tuple[bytes, bytes] | None:
+    line = head[: head.find(b"\r")]
+    if b"EIO=" not in line:
+        return None
+    changing = _CACHE_BUSTER.search(line)
+    if changing is None:
+        return head, b""
+    start, end = changing.span()
+    return head[:start] + head[end:], b""
 
 
 def _hash(head: bytes) -> bytes:
     return blake2b(head, digest_size=16).digest()
-
-
-class Answer(NamedTuple):
-    """What all answers with this body share: what stands before and behind the client's own part of the head.
-
-    `body` and `position` are what they were made of, for a script's answer, which nobody shares.
-    """
-
-    head: bytes
-    tail: bytes
-    body: bytes
-    position: Position
 
 
 def answer_parts(body: bytes, position: Position, content_type: str = "application/json") -> Answer:
@@ -142,16 +183,24 @@ def script_parts(callback: str, answer: Answer) -> Answer:
     return answer_parts(framing.script(callback, answer.body), answer.position, SCRIPT_TYPE)
 
 
+class Holder(Protocol):
+    """What keeps a poll waiting in the place of a record, and answers it by `Poll.release`."""
+
+    def poll_lost(self, reason: str) -> None:
+        """Its socket is gone."""
+
+
 class Poll(Connection):
-    """A parked socket of keep-alive requests. Held: it waits for mail of `record`. At rest: `record` is None."""
+    """A parked socket of keep-alive requests. Held: it waits for mail of `record`, or for its `holder`; else at rest."""
 
     transport = "poll"
 
-    __slots__ = ("callback", "early", "give_back", "keep_alive", "prefix")
+    __slots__ = ("callback", "early", "give_back", "holder", "keep_alive", "prefix")
 
     def __init__(self, worker: Worker, sock: RawSocket, give_back: GiveBack | None, shape: Shape = NATIVE_POLL) -> None:
         super().__init__(worker, sock, shape, None)
         self.give_back = give_back
+        self.holder: Holder | None = None
         self.callback = ""
         self.early = b""
         self.prefix = b""
@@ -165,19 +214,19 @@ class Poll(Connection):
         self.keep_alive = plan.keep_alive and self.give_back is not None
         self.beat_tick = worker.wheel.tick + plan.wait_ticks
         self.position = position
-        self.record = plan.record
+        self.record = plan.owner
         worker.attach(self)
 
-    def parts(self, body: bytes, position: Position) -> Answer:
-        """Write an answer that all polls of this shape share."""
-        return answer_parts(body, position)
-
     def answer(self, parts: Answer) -> None:
-        """Give the answer that `parts` wrote, and rest."""
+        """Give the answer that `compose` wrote, and rest."""
         if self.callback:
             parts = script_parts(self.callback, parts)
         self.worker.detach(self)
         self.record = None
+        self.respond(parts)
+
+    def respond(self, parts: Answer) -> None:
+        """Write an answer; then this connection is free for the next request."""
         if not self.keep_alive:
             self.prefix = b"Connection: close\r\n" + self.prefix
         self.write(parts.head + self.prefix + parts.tail)
@@ -189,8 +238,29 @@ class Poll(Connection):
             if self.early:
                 gevent.get_hub().loop.run_callback(self.read_early)
 
+    def compose(self, body: bytes, position: Position) -> Answer:
+        return answer_parts(body, position)
+
     def answer_shapes(self, body: bytes, position: Position) -> None:
-        self.answer(self.parts(body, position))
+        self.answer(self.compose(body, position))
+
+    def hold_for(self, holder: Holder, prefix: bytes, *, keep_alive: bool) -> None:
+        """Wait until the holder has something to say; it keeps its own clock."""
+        self.holder = holder
+        self.prefix = prefix
+        self.keep_alive = keep_alive and self.give_back is not None
+        self.worker.unput(self)
+
+    def release(self, parts: Answer) -> None:
+        """Answer for the holder, and rest."""
+        self.holder = None
+        self.respond(parts)
+
+    def lost(self, reason: str) -> None:
+        holder, self.holder = self.holder, None
+        super().lost(reason)
+        if holder is not None:
+            holder.poll_lost(reason)
 
     def beat(self) -> None:
         if self.record is None:
@@ -225,8 +295,12 @@ class Poll(Connection):
         full = len(self.early) >= _EARLY_BYTES
         return super().wanted() & ~READ if full else super().wanted()
 
+    @property
+    def is_held(self) -> bool:
+        return self.record is not None or self.holder is not None
+
     def received(self, data: bytes) -> None:
-        if self.record is not None or self.unsent is not None:
+        if self.is_held or self.unsent is not None:
             self.early += data
             if len(self.early) >= _EARLY_BYTES:
                 self.watch()
@@ -234,17 +308,15 @@ class Poll(Connection):
             self.next_request(data)
 
     def read_early(self) -> None:
-        if self.early and self.record is None and self.unsent is None and not self.closed and not self.finishing:
+        if self.early and not self.is_held and self.unsent is None and not self.closed and not self.finishing:
             data, self.early = self.early, b""
             self.next_request(data)
 
     def next_request(self, data: bytes) -> None:
         worker = self.worker
         found = worker.polls.find(data, worker.wheel.tick)
-        if found is None or found[1].offset > worker.dispatcher.position.offset:  # or it comes from a worker that is ahead
+        if found is None or not found[0].hold(self, found[1]):
             self.hand_back(data)
-            return
-        self.hold(*found)
 
     def hand_back(self, data: bytes) -> None:
         """Let the server's own handler answer this request. Never inside the call that took the socket."""

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 from cometware.core.entry import Position
 from cometware.errors import Gap
 from cometware.transports.connection import Connection
-from cometware.transports.poll import Poll
 
 if TYPE_CHECKING:
     from cometware.transports.worker import Worker
@@ -37,13 +36,10 @@ def pump(worker: Worker, connection: Connection) -> None:
             continue
         if entries:
             body = worker.share(connection.shape, entries)
-            if isinstance(connection, Poll):
-                if body:
-                    connection.answer_shapes(body, reached)
-                    return
-                connection.position = reached  # of all that is there, nothing can be said
-                continue
             connection.position = reached
+            if body and connection.shape.is_poll:
+                connection.answer(connection.compose(body, reached))
+                return
             if body:
                 connection.send_shared(body)
                 connection.carried(len(body))

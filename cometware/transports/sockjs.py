@@ -18,8 +18,8 @@ from cometware.dialects.base import Shape
 from cometware.dialects.shapes import SOCKJS_WEBSOCKET, SOCKJS_XHR
 from cometware.errors import BadFrame
 from cometware.roster.base import Record, State
-from cometware.transports.connection import Connection
-from cometware.transports.poll import Answer, GiveBack, Plan, Poll
+from cometware.transports.connection import Answer, Connection
+from cometware.transports.poll import GiveBack, Plan, Poll
 from cometware.transports.stream import Stream
 from cometware.transports.websocket import WebSocket
 
@@ -113,7 +113,7 @@ class SockJSPoll(Poll):
         self.function = plan.callback
         super().hold(plan._replace(callback=""), position)
 
-    def parts(self, body: bytes, position: Position) -> Answer:
+    def compose(self, body: bytes, position: Position) -> Answer:
         head = f"HTTP/1.1 200 OK\r\nContent-Type: {SCRIPT_TYPE}\r\nDate: {formatdate(usegmt=True)}\r\n"
         return Answer(head.encode(), _tail(body), body, position)
 

@@ -1,0 +1,275 @@
+"""Engine.IO 3 and 4: packets and payloads, to and from what WebSockets and HTTP bodies carry. Functions without a state.
+
+A frame's body is a packet: text with its type's digit in front, or the bytes of a message. What is read of a peer either is
+a packet or raises `BadFrame`.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import re
+from collections.abc import Callable, Iterable, Iterator
+from typing import NamedTuple
+
+from cometware.core import framing
+from cometware.core.framing import BINARY, TEXT, Frame, utf8, websocket_frame
+from cometware.core.text import shown
+from cometware.errors import BadFrame
+
+OPEN, CLOSE, PING, PONG, MESSAGE, UPGRADE, NOOP = range(7)
+
+TRANSPORT_UNKNOWN = 0
+SESSION_UNKNOWN = 1
+BAD_METHOD = 2
+BAD_REQUEST = 3
+FORBIDDEN = 4
+UNSUPPORTED_VERSION = 5
+
+ERRORS = {
+    TRANSPORT_UNKNOWN: "Transport unknown",
+    SESSION_UNKNOWN: "Session ID unknown",
+    BAD_METHOD: "Bad handshake method",
+    BAD_REQUEST: "Bad request",
+    FORBIDDEN: "Forbidden",
+    UNSUPPORTED_VERSION: "Unsupported protocol version",
+}
+"""What the body of a refused request says, by its code; 403 for `FORBIDDEN`, else 400."""
+
+TEXT_TYPE = "text/plain; charset=UTF-8"
+BINARY_TYPE = "application/octet-stream"
+"""Clients of version 3 compare these to the letter."""
+
+_SEPARATOR = "\x1e"
+_DIGITS = 10
+"""Digits of a length; more are nonsense."""
+
+
+class Packet(NamedTuple):
+    """One packet: `data` is bytes only in a binary message."""
+
+    type: int
+    data: str | bytes = ""
+
+
+def opening(sid: str, upgrades: Iterable[str], interval_seconds: float, timeout_seconds: float, max_bytes: int) -> str:
+    """Write the packet that opens a session."""
+    return "0" + json.dumps(
+        {
+            "sid": sid,
+            "upgrades": list(upgrades),
+            "pingInterval": round(1000 * interval_seconds),
+            "pingTimeout": round(1000 * timeout_seconds),
+            "maxPayload": max_bytes,
+        },
+        separators=(",", ":"),
+    )
+
+
+# Reading
+
+
+def read_packet(body: str | bytes, version: int) -> Packet:
+    """Read what one WebSocket frame carries, or one piece of a text payload.
+
+    Raises:
+        BadFrame: It is no packet of this version.
+    """
+    if isinstance(body, bytes):
+        return Packet(MESSAGE, body) if version == 4 else _typed(body)
+    first = body[:1]
+    if first == "b":
+        if version == 4:
+            return Packet(MESSAGE, _from_base64(body[1:]))
+        if body[1:2] not in _TYPES:
+            raise _bad(f"expected a type from 0 to 6 behind b, got {shown(body, 40)}")
+        return Packet(int(body[1]), _from_base64(body[2:]))
+    if not first or first not in _TYPES:
+        raise _bad(f"expected a type from 0 to 6, got {shown(body, 40)!r}")
+    return Packet(int(first), body[1:])
+
+
+_TYPES = frozenset("0123456")
+
+
+def read_payload(body: bytes, version: int, *, binary: bool = False) -> Iterator[Packet]:
+    """Read the packets of an HTTP body, one after the other; `binary` is version 3's other way to write one.
+
+    Raises:
+        BadFrame: Here it is no payload any more; the packets before it were good.
+    """
+    if binary:
+        return _read_binary(body)
+    try:
+        text = body.decode()
+    except UnicodeDecodeError as error:
+        raise _bad(f"a payload that is not UTF-8: {error.reason} at byte {error.start}") from None
+    return _read_separated(text) if version == 4 else _read_counted(text)
+
+
+def _read_separated(text: str) -> Iterator[Packet]:
+    for piece in text.split(_SEPARATOR):
+        yield read_packet(piece, 4)
+
+
+_ASTRAL = re.compile("[\U00010000-\U0010ffff]")
+_LENGTH = re.compile(f"([0-9]{{1,{_DIGITS}}}):")
+
+
+def _read_counted(text: str) -> Iterator[Packet]:
+    """Read `<length>:<packet>`…; JavaScript counts the units of UTF-16, so beyond U+FFFF each character is two."""
+    units = _ASTRAL.sub(_pair, text)
+    at = 0
+    while at < len(units) or at == 0:
+        length = _LENGTH.match(units, at)
+        if length is None:
+            raise _bad(f"expected a length and a colon, got {shown(units[at : at + 20], 40)!r}")
+        end = length.end() + int(length[1])
+        if end > len(units):
+            raise _bad(f"expected {length[1]} characters, got {len(units) - length.end()}")
+        piece, at = units[length.end() : end], end
+        if piece:
+            yield read_packet(_united(piece), 3)
+
+
+def _pair(match: re.Match[str]) -> str:
+    code = ord(match[0]) - 0x10000
+    return chr(0xD800 + (code >> 10)) + chr(0xDC00 + (code & 0x3FF))
+
+
+def _united(units: str) -> str:
+    if units.isascii():
+        return units
+    return units.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+
+
+def _read_binary(body: bytes) -> Iterator[Packet]:
+    at = 0
+    while at < len(body) or at == 0:
+        end = body.find(b"\xff", at, at + _DIGITS + 2)
+        kind, digits = body[at : at + 1], body[at + 1 : end]
+        if end < 0 or kind not in (b"\0", b"\1") or not digits or max(digits) > 9:
+            raise _bad(f"expected 0 or 1, the digits of a length and ff, got {body[at : at + 12].hex(' ')}")
+        size = int("".join(map(str, digits)))
+        piece = body[end + 1 : end + 1 + size]
+        if len(piece) < size:
+            raise _bad(f"expected {size} bytes, got {len(piece)}")
+        at = end + 1 + size
+        if kind == b"\1":
+            yield _typed(piece)
+        elif piece:
+            try:
+                yield read_packet(piece.decode(), 3)
+            except UnicodeDecodeError as error:
+                raise _bad(f"a packet that is not UTF-8: {error.reason} at byte {error.start}") from None
+
+
+def _typed(body: bytes) -> Packet:
+    """Read a binary packet of version 3: its first byte is its type."""
+    if not body or body[0] > NOOP:
+        raise _bad(f"expected a type from 0 to 6, got {body[:4].hex(' ')}")
+    return Packet(body[0], body[1:])
+
+
+def _from_base64(text: str) -> bytes:
+    try:
+        return base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise _bad(f"not base64: {error}") from None
+
+
+def _bad(message: str) -> BadFrame:
+    return BadFrame("packet", message)
+
+
+_NEWLINE = re.compile(r"(\\)?\\n")
+
+
+def read_form(field: str) -> bytes:
+    """Undo what a JSONP client does to a payload for its form: it writes a newline as `\\n`, and `\\n` as `\\\\n`."""
+    text = _NEWLINE.sub(lambda match: match[0] if match[1] else "\n", field)
+    return utf8(text.replace("\\\\n", "\\n"))
+
+
+# Writing
+
+
+def _websocket(binary: Callable[[bytes], bytes]) -> Callable[[Iterable[Frame]], bytes]:
+    def write(frames: Iterable[Frame]) -> bytes:
+        return b"".join(
+            [
+                websocket_frame(TEXT, utf8(body)) if isinstance(body, str) else binary(body)
+                for body, _, _ in frames
+                if body is not None
+            ]
+        )
+
+    return write
+
+
+def _separated(frames: Iterable[Frame]) -> bytes:
+    return utf8(_SEPARATOR.join([body if isinstance(body, str) else "b" + _base64(body or b"") for body, _, _ in frames]))
+
+
+def _counted(frames: Iterable[Frame]) -> bytes:
+    return utf8(
+        "".join([_with_length(body if isinstance(body, str) else "b4" + _base64(body or b"")) for body, _, _ in frames])
+    )
+
+
+def _with_length(packet: str) -> str:
+    return f"{len(packet) + len(_ASTRAL.findall(packet))}:{packet}"
+
+
+def _counted_or_binary(frames: Iterable[Frame]) -> bytes:
+    """Write a payload of version 3 for a client that knows bytes: if there are any, all of it is binary."""
+    several = list(frames)
+    if all(isinstance(frame.body, str) for frame in several):
+        return _counted(several)
+    return b"".join([_sized(frame.body or b"") for frame in several])
+
+
+def _sized(body: str | bytes) -> bytes:
+    piece = utf8(body) if isinstance(body, str) else b"\4" + body
+    kind = b"\0" if isinstance(body, str) else b"\1"
+    return kind + bytes(map(int, str(len(piece)))) + b"\xff" + piece
+
+
+def _base64(body: bytes) -> str:
+    return base64.b64encode(body).decode("ascii")
+
+
+Write = Callable[[Iterable[Frame]], bytes]
+
+_WRITERS: dict[tuple[int, str, bool], Write] = {
+    (4, "websocket", False): framing.websocket,
+    (4, "websocket", True): _websocket(lambda body: websocket_frame(TEXT, b"b" + base64.b64encode(body))),
+    (3, "websocket", False): _websocket(lambda body: websocket_frame(BINARY, b"\4" + body)),
+    (3, "websocket", True): _websocket(lambda body: websocket_frame(TEXT, b"b4" + base64.b64encode(body))),
+    (4, "poll", False): _separated,
+    (4, "poll", True): _separated,
+    (3, "poll", False): _counted_or_binary,
+    (3, "poll", True): _counted,
+}
+
+
+def writer(version: int, transport: str, *, base64: bool) -> Write:
+    """Return how packets are written: as WebSocket frames, or as the body of a poll's answer."""
+    return _WRITERS[version, transport, base64]
+
+
+def joined(first: bytes, second: bytes, version: int) -> bytes:
+    """Unite two payloads of text that were written apart."""
+    return first + b"\x1e" + second if version == 4 else first + second
+
+
+def content_type(payload: bytes) -> str:
+    """Return the type of a payload: a binary one begins with a byte that no text has."""
+    return BINARY_TYPE if payload[:1] in (b"\0", b"\1") else TEXT_TYPE
+
+
+def script(index: str, payload: bytes) -> bytes:
+    """Write a payload of text as the script that JSONP asks for; of the index, only the digits count."""
+    digits = "".join([character for character in index if character in "0123456789"])[:10]
+    return framing.script(f"___eio[{digits}]", json.dumps(payload.decode(), ensure_ascii=False).encode())
