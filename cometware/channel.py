@@ -16,7 +16,8 @@ from cometware.core.entry import Entry, Message, Position, audiences, event_name
 from cometware.core.events import REVOKED, Close, close_code
 from cometware.limits import Limits
 from cometware.logs.base import Log, real_lock
-from cometware.roster.base import Presence, Record, Roster
+from cometware.questions import Questions
+from cometware.roster.base import Presence, Record, Roster, State
 from cometware.stores.schemes import named
 
 Handler = TypeVar("Handler", bound=Callable[..., Any])
@@ -69,6 +70,7 @@ class Channel:
         self._handlers: dict[str, Callable[..., Any]] = {}
         self.hooks: Hooks | None = None
         """What answers where there is no handler; of several that wrap one channel, the last."""
+        self.questions = Questions()
         self._opening = real_lock()
         self._opened: tuple[Log, Roster] | None = None
         self._log: Log | None = None
@@ -173,6 +175,20 @@ class Channel:
 
     def _control(self, kind: str, audience: str, **details: Any) -> Position:
         return self.log.append(Message(kind, json.dumps(details), (audience,), kind=kind))
+
+    def ask(self, record: Record, event: str, data: Data, timeout: float) -> Data:
+        """Put an event for one client into the log, and wait for its acknowledgement (`Client.call`)."""
+        if record.dialect != "socketio" or record.state is not State.OPEN:
+            raise ValueError(
+                f"call({event!r}): only Socket.IO clients acknowledge events, and only once they are open; "
+                f"this one is {record.state.value}, by {record.dialect}"
+            )
+        name, json_text, to = event_name(event), _data.encode(data), (f"client:{record.id}",)
+
+        def send(number: int) -> None:
+            self.log.append(Message(name, json_text, to, kind="call", number=number))
+
+        return self.questions.ask(record.id, send, timeout)
 
     # What an application does when clients speak
 

@@ -59,6 +59,20 @@ class Client:
         """
         return self._channel.publish(data, event=event, to=f"client:{self.id}")
 
+    @property
+    def auth(self) -> dict[str, Any]:
+        """What a Socket.IO client says of itself when it connects (`io(url, {auth: …})`); there in `on_open` only."""
+        return {} if self.environ is None else dict(self.environ.get("cometware.auth", {}))
+
+    def call(self, event: str, data: Data = None, *, timeout: float = 10.0) -> Data:
+        """Send a Socket.IO client an event and wait for what its acknowledgement says: one value, or `Args`; seconds.
+
+        Raises:
+            ValueError: As `Channel.publish`; or it is no Socket.IO client, or not open yet.
+            TimeoutError: It has not answered in time, or has left.
+        """
+        return self._channel.ask(self._record, event, data, timeout)
+
     def join(self, room: str) -> None:
         """Let it hear a room from now on.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hmac
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from werkzeug.wrappers import Response
@@ -18,6 +18,7 @@ from cometware.endpoint.answers import Headers, error_response, json_response, n
 from cometware.endpoint.exchange import StartResponse, User
 from cometware.endpoint.gate import Gate, refuse, without_credentials
 from cometware.endpoint.publishing import publish
+from cometware.endpoint.socketio import SocketIOService
 from cometware.endpoint.sockjs import SockJSService
 from cometware.hooks import AppHooks, is_below, is_hook
 from cometware.servers.detect import detect
@@ -44,6 +45,11 @@ class Cometware:
     is the URL of that client, which the page of its iframe transports loads: without it they are off. `sockjs_cookie` sets
     the cookie JSESSIONID, for balancers that go by it.
 
+    `<path>/socket.io` is the channel for an unmodified socket.io-client, of versions 1 to 4; with `socketio="/socket.io"` it
+    is there, too. Its namespaces are channels of their own: `{"/": channel, "/admin": admin}` in the place of a channel, which
+    other clients find at `<path>/admin`. `recovery` lets Socket.IO clients resume where they were, as of version 4.6; each
+    event then has its position as one more argument.
+
     `threads` native threads run the application and the channel's handlers, so that what blocks there holds nobody else's
     messages; with 0, greenlets run them, and they must be cooperative.
 
@@ -54,7 +60,7 @@ class Cometware:
     def __init__(
         self,
         app: Any,
-        channel: Channel,
+        channel: Channel | Mapping[str, Channel],
         path: str = "/comet",
         user: User | None = None,
         *,
@@ -67,9 +73,16 @@ class Cometware:
         sockjs: str | None = None,
         sockjs_script: str = "",
         sockjs_cookie: bool = False,
+        socketio: str | None = None,
+        recovery: bool = False,
     ) -> None:
-        if not path.startswith("/") or path.endswith("/"):
-            raise ValueError(f"Cometware(path={path!r}): expected a path like '/comet'")
+        for setting, value in (("path", path), ("sockjs", sockjs), ("socketio", socketio)):
+            if value is not None and (not value.startswith("/") or value.endswith("/")):
+                raise ValueError(f"Cometware({setting}={value!r}): expected a path like '/comet'")
+        channels = channel if isinstance(channel, Mapping) else {"/": channel}
+        if "/" not in channels or not all(name.startswith("/") for name in channels):
+            raise ValueError(f"Cometware(channel={list(channels)!r}): expected names like '/admin', and '/' among them")
+        channel = channels["/"]
         self.app = app
         self.channel = channel
         self.path = path
@@ -81,12 +94,22 @@ class Cometware:
             channel.hooks = AppHooks(app, channel, hooks)
         self._endpoint = Endpoint(channel, user, subprotocols, threads)
         self._in_threads = InThreads(app, threads) if threads else None
-        foreign = SockJSService(self._endpoint, self._gate, sockjs_script, cookie=sockjs_cookie)
-        self._foreign = {path + "/sockjs": foreign}
+        self._endpoints = {name: self._endpoint_of(name, channels[name], user, subprotocols, threads) for name in channels}
+        for_sockjs = SockJSService(self._endpoint, self._gate, sockjs_script, cookie=sockjs_cookie)
+        for_socketio = SocketIOService(self._endpoints, self._gate, recovery=recovery)
+        self._foreign: dict[str, SockJSService | SocketIOService] = {
+            path + "/sockjs": for_sockjs,
+            path + "/socket.io": for_socketio,
+        }
         if sockjs is not None:
-            if not sockjs.startswith("/") or sockjs.endswith("/"):
-                raise ValueError(f"Cometware(sockjs={sockjs!r}): expected a path like '/sockjs'")
-            self._foreign[sockjs] = foreign
+            self._foreign[sockjs] = for_sockjs
+        if socketio is not None:
+            self._foreign[socketio] = for_socketio
+
+    def _endpoint_of(
+        self, name: str, channel: Channel, user: User | None, subprotocols: Sequence[str], threads: int
+    ) -> Endpoint:
+        return self._endpoint if name == "/" else Endpoint(channel, user, subprotocols, threads, self._endpoint)
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         path = environ.get("PATH_INFO", "")
@@ -99,13 +122,14 @@ class Cometware:
             return self._status(environ)(environ, start_response)
         if path == self.path + "/publish" and self._publish_token:
             return self._publish(environ)(environ, start_response)
-        if path not in (self.path, self.path + "/"):
-            asset = assets.serve(environ, start_response, path[len(self.path) + 1 :])
-            if asset is not None:
-                return asset
-            message = f"nothing is at {shown(path)}; the channel is at {self.path}"
-            return error_response(404, "path", message)(environ, start_response)
-        return self._channel(environ, start_response)
+        endpoint = self._endpoints.get(path[len(self.path) :].rstrip("/") or "/")
+        if endpoint is not None:
+            return self._channel(endpoint, environ, start_response)
+        asset = assets.serve(environ, start_response, path[len(self.path) + 1 :])
+        if asset is not None:
+            return asset
+        message = f"nothing is at {shown(path)}; the channel is at {self.path}"
+        return error_response(404, "path", message)(environ, start_response)
 
     def _app(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         """Hand over to the application, but for what is ours alone to ask of it."""
@@ -121,7 +145,8 @@ class Cometware:
 
     def drain(self, window_seconds: float) -> None:
         """Ask every client to come back, spread over a window of seconds: this process is about to end."""
-        self._endpoint.drain(window_seconds)
+        for endpoint in self._endpoints.values():
+            endpoint.drain(window_seconds)
 
     def warn_of_processes(self) -> None:
         """Several processes serve this: if the channel cannot be in all of them, say so in the log, once."""
@@ -141,7 +166,7 @@ class Cometware:
             return response
         return publish(self.channel, environ)
 
-    def _channel(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+    def _channel(self, endpoint: Endpoint, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         script = environ["REQUEST_METHOD"] == "GET" and "callback" in query_of(environ)
         verdict = self._gate.judge(environ, script=script)
         if not verdict.allowed:
@@ -152,7 +177,7 @@ class Cometware:
             environ = without_credentials(environ)
         if environ["REQUEST_METHOD"] == "OPTIONS":
             return _preflight(verdict)(environ, start_response)
-        return self._endpoint.serve(environ, start_response, _cors(verdict))
+        return endpoint.serve(environ, start_response, _cors(verdict))
 
 
 def _shows(environ: Environ, token: str | None) -> bool:

@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable, Mapping
 from functools import cache
 from typing import Any, NamedTuple
+from urllib.parse import parse_qsl
 
 from cometware.core.data import Args, Data, dumps, parse
 from cometware.core.entry import Entry, Position
@@ -297,3 +298,8 @@ def shape(namespace: str, version: int, transport: str, *, base64: bool, offsets
     """Return how a namespace is written for clients of an Engine.IO version on a transport."""
     dialect = SocketIO(namespace, version + 1, offsets=offsets)
     return Shape(transport, dialect, engineio.writer(version, transport, base64=base64))
+
+
+def auth_of(query: str) -> dict[str, str]:
+    """Read what a client of protocol 4 has in the place of `auth`: a query behind the namespace's name."""
+    return dict(parse_qsl(query, keep_blank_values=True))

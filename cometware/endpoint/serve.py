@@ -44,13 +44,21 @@ Answering: TypeAlias = Callable[[Exchange], Iterable[bytes]]
 
 
 class Endpoint:
-    """One channel behind one URL. `user` is asked at each request who is logged in."""
+    """One channel behind one URL. `user` is asked at each request who is logged in; `beside` shares its event loop."""
 
-    def __init__(self, channel: Channel, user: User | None, subprotocols: Sequence[str], threads: int) -> None:
+    def __init__(
+        self,
+        channel: Channel,
+        user: User | None,
+        subprotocols: Sequence[str],
+        threads: int,
+        beside: Endpoint | None = None,
+    ) -> None:
         self.channel = channel
-        self._user = user
+        self.find_user = user
         self._subprotocols = tuple(subprotocols)
         self._threads = threads
+        self._beside = beside
         self._worker: Worker | None = None
         self._ending: Ending | None = None
         self._loop: LoopThread | None = None
@@ -95,7 +103,7 @@ class Endpoint:
             self._tell(server, environ)
         if isinstance(server, Threaded):
             return self._serve_threaded(server, environ, start_response, cors, answer)
-        return self._ask(answer, lambda: self._worker_here(0, _here), server, environ, start_response, cors)
+        return self._ask(answer, lambda: self.worker_here(0, run_here), server, environ, start_response, cors)
 
     def _tell(self, server: Server, environ: Environ) -> None:
         """Say once which transports this server cannot carry, why, and what to change; and what several processes miss."""
@@ -115,7 +123,7 @@ class Endpoint:
                 self.channel.url,
             )
 
-    def _worker_here(self, threads: int, run: RunInLoop) -> Worker:
+    def worker_here(self, threads: int, run: RunInLoop) -> Worker:
         """Return the worker of this event loop; made at the first request, and again after a fork.
 
         `run` runs a function in this loop and waits for it, from the server's main thread.
@@ -135,13 +143,13 @@ class Endpoint:
         """Answer in the channel's own event loop, while this thread of the server waits and then pulls."""
         environ = with_body(environ, 4 * self.channel.limits.max_message_bytes)
         started: list[Any] = []
-        loop = self._loop_here()
+        loop = self.loop_here()
 
         def in_loop() -> list[bytes]:
             return list(self._ask(answer, here, server, environ, lambda *head: started.append(head), cors))
 
         def here() -> Worker:
-            return self._worker_here(_HANDLER_THREADS, loop.call)
+            return self.worker_here(_HANDLER_THREADS, loop.call)
 
         if environ["REQUEST_METHOD"] == "GET" or answer != self._answer:
             server.reserve()
@@ -156,8 +164,15 @@ class Endpoint:
         start_response(status, end_to_end(headers), *exc_info)
         return body
 
-    def _loop_here(self) -> LoopThread:
+    @property
+    def run_in_loop(self) -> RunInLoop:
+        """Return what runs a function in the event loop of this process's worker."""
+        return run_here if self._loop is None else self._loop.call
+
+    def loop_here(self) -> LoopThread:
         """Return this process's event loop; made at the first request, and again after a fork."""
+        if self._beside is not None:
+            return self._beside.loop_here()
         with self._starting:
             if self._loop is None or self._process != os.getpid():
                 self._loop, self._process = LoopThread(), os.getpid()
@@ -173,7 +188,9 @@ class Endpoint:
         cors: Headers,
     ) -> Iterable[bytes]:
         try:
-            return answer(Exchange(here(), server, _NOTHING, environ, start_response, cors, self._user, self._subprotocols))
+            return answer(
+                Exchange(here(), server, _NOTHING, environ, start_response, cors, self.find_user, self._subprotocols)
+            )
         except LogUnavailable:
             response = error_response(503, "log", "the channel's store is not available; come back in a moment")
             response.headers["Retry-After"] = "2"
@@ -206,7 +223,7 @@ class Endpoint:
         return response(environ, exchange.start_response)
 
 
-def _here(call: Callable[[], Any]) -> Any:
+def run_here(call: Callable[[], Any]) -> Any:
     """Run what is to be run in the loop of a server that is gevent's: whoever asks is in it."""
     return call()
 

@@ -9,9 +9,10 @@ import json
 import sys
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import gevent
+from gevent import monkey
 from gevent.event import Event
 from gevent.threadpool import ThreadPool
 
@@ -22,6 +23,8 @@ from cometware.core.events import DRAIN, REPLACED, REVOKED, Close
 from cometware.core.wheel import Wheel, ticks
 from cometware.dialects.base import Shape
 from cometware.errors import BadFrame, LogUnavailable
+from cometware.logs.base import real_lock
+from cometware.questions import Signal
 from cometware.roster.base import Idle, Record, State
 from cometware.roster.shared import SharedRoster
 from cometware.transports.clock import Clock
@@ -39,8 +42,21 @@ TICK_SECONDS = 0.25
 PROOF_SECONDS = 0.15
 _SWITCH_SECONDS = 0.0002
 _SLOTS = 512
+_get_ident: Callable[[], int] = monkey.get_original("_thread", "get_ident")
 
 Result = TypeVar("Result")
+
+
+class Timed(Protocol):
+    """What stands in the wheel; `slot` is the tick for which it does (-1: none). `due` must not wait."""
+
+    slot: int
+
+    def __hash__(self) -> int: ...
+
+    def due(self, tick: int) -> None: ...
+
+    def lost(self, reason: str) -> None: ...
 
 
 class Worker:
@@ -51,6 +67,7 @@ class Worker:
     """
 
     def __init__(self, channel: Channel, *, threads: int = 0, fast_polls: bool = True, clock: Clock | None = None) -> None:
+        self.threads = threads
         self._threads = ThreadPool(threads) if threads else None
         if threads:
             _take_turns()
@@ -61,7 +78,7 @@ class Worker:
         self.roster = channel.roster
         self.silence_milliseconds = int(1000 * (self.limits.heartbeat_seconds + self.limits.pong_seconds))
         self.poller = Poller()
-        self.wheel: Wheel[Connection] = Wheel(_SLOTS)
+        self.wheel: Wheel[Timed] = Wheel(_SLOTS)
         self.polls = Polls(enabled=fast_polls, size=self.limits.max_clients)
         self.inboxes = Inboxes(self)
         self.owing: list[WebSocket] = []
@@ -80,8 +97,13 @@ class Worker:
         self._ticking = self.clock.timer(TICK_SECONDS, TICK_SECONDS)
         self._ticking.start(self._tick)
         self._proof = self.clock.timer(PROOF_SECONDS)
+        self._thread = _get_ident()
+        channel.questions.make_signal = self._make_signal
         self._greenlet = gevent.spawn(self._run)
         self._tenant = Tenant(self, self.roster) if isinstance(self.roster, SharedRoster) else None
+
+    def _make_signal(self) -> Signal:
+        return Event() if _get_ident() == self._thread else ThreadSignal()
 
     # The one greenlet: rounds, and between them whatever the clock brings
 
@@ -124,7 +146,7 @@ class Worker:
         """Which tick is this many seconds from now?"""
         return self.wheel.tick + ticks(seconds, TICK_SECONDS)
 
-    def put(self, connection: Connection, tick: int) -> None:
+    def put(self, connection: Timed, tick: int) -> None:
         """Let a connection come up at a tick, or sooner: it then finds that nothing is due, and is put again.
 
         So that what is always put off (the end of a poll's wait) costs nothing.
@@ -135,7 +157,7 @@ class Worker:
             self.wheel.discard(connection, connection.slot)
             connection.slot = self.wheel.add(connection, tick)
 
-    def unput(self, connection: Connection) -> None:
+    def unput(self, connection: Timed) -> None:
         if connection.slot >= 0:
             self.wheel.discard(connection, connection.slot)
             connection.slot = -1
@@ -396,6 +418,22 @@ class Worker:
         for connection in [connection for record in self.roster for connection in record.connections]:
             connection.lost("shutdown")
         self.poller.close()
+
+
+class ThreadSignal:
+    """Lets a native thread wait for what happens in the loop's."""
+
+    def __init__(self) -> None:
+        lock: Any = real_lock()
+        lock.acquire()
+        self._lock = lock
+
+    def set(self) -> None:
+        if self._lock.locked():
+            self._lock.release()
+
+    def wait(self, timeout: float) -> bool:
+        return bool(self._lock.acquire(timeout=timeout))
 
 
 def _take_turns() -> None:
