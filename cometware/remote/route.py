@@ -193,6 +193,8 @@ class Asker:
             except TimeoutError:
                 raise
             except OSError:
+                if self._interrupted:
+                    raise
                 self.close()
         with as_os_errors():
             self._connection = self._route.connection(timeout)

@@ -16,8 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from cometware import Args, Closed, Connection, Failed, Heard, Position, Refused, Unreachable, connect
-from cometware.remote import connection as connection_module
-from cometware.remote import outbox
+from cometware.remote import keeping, outbox
 from tests.live.clients import new_key
 from tests.live.restarting import restarting
 from tests.live.server import LIMIT_SECONDS, PATIENT, ROOT, Server
@@ -262,8 +261,8 @@ def test_asks_and_hearing_go_on_beside_each_other(server: Server, transport: str
 def test_a_caller_that_does_not_hear_holds_the_connection_back_and_misses_nothing(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(connection_module, "INBOX_MESSAGES", 100)
-    monkeypatch.setattr(connection_module, "LIFE_SECONDS", 0.01)
+    monkeypatch.setattr(keeping, "INBOX_MESSAGES", 100)
+    monkeypatch.setattr(keeping, "LIFE_SECONDS", 0.01)
     count = 5000
     with connect(url_of(server)) as connection:
         server.post("/flood", count=count, every=50, rest=1)

@@ -11,7 +11,7 @@ from outgoing import outgoing
 from proxies import PROXIES, through
 
 from cometware import Refused, Unreachable, connect
-from cometware.remote import connection, links
+from cometware.remote import keeping, links
 from tests.live.server import LIMIT_SECONDS, PATIENT, Server, serve
 
 CARRIER = {
@@ -41,7 +41,7 @@ def server() -> Iterator[Server]:
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connection, "PATIENCE_SECONDS", {"websocket": 1.0, "stream": 1.0})
+    monkeypatch.setattr(keeping, "PATIENCE_SECONDS", {"websocket": 1.0, "stream": 1.0})
     monkeypatch.setattr(links, "TICK_SECONDS", 1.0)
 
 
