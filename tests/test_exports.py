@@ -13,6 +13,7 @@ from typing import Any, get_type_hints
 import pytest
 
 import cometware
+from cometware import testing
 
 PUBLIC = [
     "Args", "Channel", "Client", "Closed", "Cometware", "CometwareError", "Connection", "Entry", "Failed", "Handler",
@@ -80,6 +81,18 @@ def test_every_public_name_and_its_methods_are_documented(name: str) -> None:
     for method, function in public_members(kind):
         if name in METHODS and method in METHODS[name].split():
             assert inspect.getdoc(function), f"{name}.{method} has no docstring"
+
+
+@pytest.mark.parametrize("kind", [getattr(testing, name) for name in testing.__all__])
+def test_the_test_kit_is_documented_and_annotated(kind: type) -> None:
+    assert inspect.getdoc(kind)
+    for name, function in [*public_members(kind), ("__init__", vars(kind).get("__init__"))]:
+        if inspect.isfunction(function):
+            assert name == "__init__" or inspect.getdoc(function), f"{kind.__name__}.{name} has no docstring"
+            signature = inspect.signature(function)
+            bare = [p.name for p in list(signature.parameters.values())[1:] if p.annotation is inspect.Parameter.empty]
+            assert bare == [], f"{kind.__name__}.{name}"
+            assert signature.return_annotation is not inspect.Signature.empty, f"{kind.__name__}.{name}"
 
 
 @pytest.mark.parametrize("name", MODULES)

@@ -56,7 +56,7 @@ class Clock(clock.Clock):
         """Make a timer that comes when this clock is moved past it."""
         return _Timer(self, after_seconds, every_seconds)
 
-    def wake(self, timer: _Timer, seconds: float) -> None:
+    def _wake(self, timer: _Timer, seconds: float) -> None:
         timer.due = self._now + seconds
         heapq.heappush(self._timers, (timer.due, next(self._order), timer))
 
@@ -71,7 +71,7 @@ class _Timer:
 
     def start(self, callback: Callable[..., Any], *arguments: Any) -> None:
         self._call = lambda: callback(*arguments)
-        self._clock.wake(self, self._after)
+        self._clock._wake(self, self._after)
 
     def stop(self) -> None:
         self.due = None
@@ -79,5 +79,5 @@ class _Timer:
     def fire(self) -> None:
         self.due = None
         if self._every:
-            self._clock.wake(self, self._every)
+            self._clock._wake(self, self._every)
         self._call()

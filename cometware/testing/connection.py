@@ -11,7 +11,7 @@ from cometware.core import data as _data
 from cometware.core.data import Data
 from cometware.core.entry import Position
 from cometware.core.events import Close
-from cometware.errors import BadFrame, Refused
+from cometware.errors import Failed, Refused
 from cometware.testing.far import FarEnd, refusal
 from cometware.testing.wires import TRANSPORTS, Shape
 
@@ -68,7 +68,7 @@ class Connection:
         self.shapes: list[Shape] = []
         self._messages: list[Message] = []
         self._replies: dict[int, Shape] = {}
-        self._errors: list[BadFrame] = []
+        self._errors: list[Failed] = []
         self._number = 0
         self._unacknowledged: dict[int, Shape] = {}
         self._far = FarEnd(self)
@@ -122,7 +122,7 @@ class Connection:
         """Say something; when this returns its handler has run, unless that waits for something, or `hold` keeps it.
 
         Raises:
-            BadFrame: The server did not take it; says why.
+            Failed: The server did not take it; says why.
         """
         self._say(data, event, asks=False)
 
@@ -131,8 +131,8 @@ class Connection:
 
         Raises:
             Refused: The application refuses it (`status`, `reason`, `body`).
-            AssertionError: The handler failed (its exception is the cause), there is none, or there is no reply yet.
-            BadFrame: The server did not take it.
+            Failed: The handler failed (its exception is the cause), there is none (`event`), or the server did not take it.
+            AssertionError: There is no reply yet.
             ValueError: The plain dialect knows no replies.
         """
         __tracebackhide__ = True
@@ -147,7 +147,8 @@ class Connection:
         error = reply["error"]
         if error["code"] == "refused":
             raise refusal(error)
-        raise self._disappointed(f"{event!r} was answered by the error {error['code']!r}: {error['message']}")
+        failures = self.client.failures if error["code"] == "handler" else []
+        raise Failed(error["code"], error["message"]) from next(reversed(failures), None)
 
     def leave(self) -> None:
         """Say goodbye and go: the application's `on_close` is told `left`."""
@@ -236,7 +237,7 @@ class Connection:
             self.position = shape["id"]
         elif "error" in shape:
             error = dict(shape["error"])
-            self._errors.append(BadFrame(error.pop("code"), error.pop("message"), **error))
+            self._errors.append(Failed(error.pop("code"), error.pop("message"), **error))
         elif self._is_new(shape.get("id")):
             self._messages.append(Message(shape["event"], shape["data"]))
 

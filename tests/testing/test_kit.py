@@ -10,10 +10,10 @@ import weakref
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+import gevent
 import pytest
 
-from cometware import Channel, Cometware, Refused
-from cometware.errors import BadFrame
+from cometware import Channel, Cometware, Failed, Refused
 from cometware.testing import Client, Connection
 from cometware.transports.worker import Worker
 from tests.testing.shop import Shop
@@ -78,10 +78,12 @@ def test_ask_raises_the_refusal_with_its_body(client: Client, transport: str) ->
 
 @everywhere
 def test_ask_shows_the_exception_of_the_handler(client: Client, transport: str) -> None:
-    with pytest.raises(AssertionError, match="a handler failed: LookupError") as failed:
+    with pytest.raises(Failed, match="handler: the handler failed; its log says why") as failed:
         client.connect(transport).ask("fail")
     assert isinstance(failed.value.__cause__, LookupError)
     assert client.failures == [failed.value.__cause__]
+    with pytest.raises(Failed, match="event: no handler for 'nonsense'"):
+        client.connect(transport).ask("nonsense")
 
 
 @everywhere
@@ -133,7 +135,7 @@ def test_nothing_to_receive_fails_at_once_and_tells_what_there_is(client: Client
 
 def test_a_message_that_is_too_large_is_told(client: Client) -> None:
     for transport in TRANSPORTS:
-        with pytest.raises(BadFrame, match="max_message_bytes allows 1048576"):
+        with pytest.raises(Failed, match="max_message_bytes allows 1048576"):
             client.connect(transport).send("x" * 1_048_577)
 
 
@@ -344,8 +346,6 @@ def test_a_connection_of_a_user_is_asked_to_come_back_through_the_login(client: 
 
 
 def test_a_message_out_of_order_is_given_up_by_the_clock(client: Client) -> None:
-    import gevent
-
     key = "k" * 24
     client.connect("sse", key=key)
     post = gevent.spawn(client.post, "/comet", json={"n": 2, "data": "two"}, headers={"Comet-Key": key})
@@ -398,14 +398,14 @@ def test_the_channel_is_empty_at_first_and_afterwards_as_it_was(shop: Shop) -> N
         assert shop.channel.recent() == []
 
 
-def test_everything_runs_in_the_thread_of_the_test(monkeypatch: pytest.MonkeyPatch) -> None:
-    shop, threads = Shop(threads=4), set()
-    shop.app.before_request(lambda: threads.add(threading.get_ident()))
-    shop.channel.on("where")(lambda client, data: threads.add(threading.get_ident()))
+def test_everything_runs_in_the_thread_of_the_test() -> None:
+    shop, loops = Shop(threads=4), []  # each thread has its own
+    shop.app.before_request(lambda: loops.append(gevent.get_hub()))
+    shop.channel.on("where")(lambda client, data: loops.append(gevent.get_hub()))
     with Client(shop.app) as client:
         client.post("/orders")
         client.connect("sse").ask("where")
-    assert threads == {threading.get_ident()}
+    assert loops == [gevent.get_hub()] * 2
 
 
 def test_flasks_own_test_client_works_beside_it(shop: Shop, client: Client) -> None:
