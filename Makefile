@@ -49,6 +49,7 @@ client: system
 bench: $(READY)
 	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[bench]'
 	$(BIN)/python -m benchmarks
+	$(BIN)/python -m benchmarks.stores
 
 clean:
 	rm -rf $(VENV) .tools build *.egg-info

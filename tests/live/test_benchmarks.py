@@ -34,3 +34,11 @@ def test_nothing_is_lost_doubled_or_reordered(rows: list[dict[str, Any]]) -> Non
 def test_every_ratio_is_a_positive_number(rows: list[dict[str, Any]]) -> None:
     assert len(rows) == MEASURED
     assert [row for row in rows if not 0 < row["ratio"] < math.inf] == []
+
+
+@pytest.mark.full
+def test_each_kind_of_log_is_measured() -> None:
+    run = subprocess.run([sys.executable, "-m", "benchmarks.stores"], cwd=ROOT, capture_output=True, text=True, timeout=110)
+    assert run.returncode == 0, run.stderr
+    lines = [line.split(" | ")[0] for line in run.stdout.splitlines()[2:]]
+    assert lines == ["| memory", "| SQLite", "| Redis", "| bare PUBLISH"]
