@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from enum import Enum
 
-from cometware.core.negotiation import Asked, Facts, Transport
+from cometware.core.negotiation import Facts, Transport
 from cometware.core.text import shown
 
 _VIA_CHARACTERS = 80
@@ -52,15 +52,15 @@ SAID = {
 _OVER_ALL = frozenset({Cause.CHOSEN, Cause.BUFFERED})
 
 
-def why(asked: Asked, carried: Sequence[str], said: str | None, failed: Cause | None) -> Cause:
+def why(transport: str, carried: Sequence[str], said: str | None, failed: Cause | None, *, by_script: bool = False) -> Cause:
     """Tell why a client comes by this transport.
 
     `carried` are the transports of the server, `said` what the client states, `failed` what became of this client's own
-    WebSocket on the way here, if we saw it.
+    WebSocket on the way here, if we saw it. `by_script`: JSONP.
     """
-    if asked.transport is Transport.WEBSOCKET:
+    if transport == Transport.WEBSOCKET.value:
         return Cause.PASSED
-    if asked.callback:
+    if by_script:
         return Cause.SCRIPT
     statement = SAID.get(said or "")
     if statement in _OVER_ALL:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
 from werkzeug.wrappers import Response
@@ -11,6 +11,7 @@ from werkzeug.wrappers import Response
 from cometware.client import Environ
 from cometware.core.negotiation import Asked
 from cometware.endpoint.answers import BASE_HEADERS, Headers
+from cometware.endpoint.reasons import Reasons
 from cometware.servers.base import Server
 from cometware.transports.opening import Admission, admit
 from cometware.transports.worker import Worker
@@ -23,7 +24,7 @@ User: TypeAlias = Callable[[Environ], "str | None"]
 class Exchange:
     """`asked` is what negotiation found; `server` what the process that serves us can do; `cors` goes into every answer.
 
-    `why` tells the cause of the transport that is asked for.
+    `reasons` tell the cause of the transport by which a client comes.
     """
 
     worker: Worker
@@ -34,7 +35,7 @@ class Exchange:
     cors: Headers
     find_user: User | None = None
     subprotocols: Sequence[str] = ()
-    why: str = ""
+    reasons: Reasons = field(default_factory=Reasons)
 
     def ask_user(self) -> str | None:
         """Ask the application's own login who sends this request."""
@@ -59,7 +60,8 @@ class Exchange:
 
     def admit(self, transport: str, dialect: str) -> Admission:
         """Let the client in (`transports.opening.admit`)."""
-        return admit(self.worker, self.asked, self.ask_user(), self.environ, transport, dialect, self.why)
+        why = self.reasons.of(transport, self.asked, self.server, self.environ)
+        return admit(self.worker, self.asked, self.ask_user(), self.environ, transport, dialect, why)
 
     def respond(self, response: Response) -> Iterable[bytes]:
         """Give an ordinary answer."""

@@ -11,7 +11,8 @@ from collections import OrderedDict
 from cometware.client import Environ
 from cometware.core import keys
 from cometware.core.cause import Cause, failed_websocket, trail, why
-from cometware.core.negotiation import Asked, Facts, Transport, offered_key
+from cometware.core.negotiation import Asked, Facts, offered_key
+from cometware.endpoint.answers import query_of
 from cometware.servers.base import Server
 from cometware.transports.report import logger
 
@@ -48,18 +49,18 @@ class Reasons:
             if len(self._failed) > _FAILED:
                 self._failed.popitem(last=False)
 
-    def of(self, asked: Asked, facts: Facts, server: Server, environ: Environ) -> str:
+    def of(self, transport: str, asked: Asked, server: Server, environ: Environ) -> str:
         """Tell why this client comes by this transport; log it, if the cause is the first of its kind.
 
-        A POST is no way to listen, and the page none at all: nothing is told of them.
+        A POST is no way to listen: nothing is told of it.
         """
-        if asked.transport in (Transport.POST, Transport.PAGE):
+        if transport == "post":
             return ""
-        said = (facts.query or {}).get("why")
+        said = query_of(environ).get("why") if "why=" in environ.get("QUERY_STRING", "") else None
         failed = self._failed.get(keys.key_id(asked.key)) if asked.key and self._failed else None
-        cause = why(asked, server.transports, said, failed)
+        cause = why(transport, server.transports, said, failed, by_script=bool(asked.callback))
         text = self._text(cause, f" ({server.why})" if cause is Cause.SERVER else _trail(environ))
-        self._tell(cause, asked.transport.value, text)
+        self._tell(cause, transport, text)
         return text
 
     def _text(self, cause: Cause, details: str) -> str:

@@ -188,9 +188,8 @@ class Endpoint:
         cors: Headers,
     ) -> Iterable[bytes]:
         try:
-            return answer(
-                Exchange(here(), server, _NOTHING, environ, start_response, cors, self.find_user, self._subprotocols)
-            )
+            given = (server, _NOTHING, environ, start_response, cors, self.find_user, self._subprotocols, self._reasons)
+            return answer(Exchange(here(), *given))
         except LogUnavailable:
             response = error_response(503, "log", "the channel's store is not available; come back in a moment")
             response.headers["Retry-After"] = "2"
@@ -204,7 +203,7 @@ class Endpoint:
             found = facts(environ)
             self._reasons.look(found, environ)
             asked = negotiate(found)
-            exchange = replace(exchange, asked=asked, why=self._reasons.of(asked, found, server, environ))
+            exchange = replace(exchange, asked=asked)
             if asked.transport is Transport.POST:
                 return exchange.respond(post(exchange))
             if asked.transport is Transport.PAGE:

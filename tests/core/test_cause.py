@@ -5,33 +5,34 @@ from __future__ import annotations
 import pytest
 
 from cometware.core.cause import SAID, Cause, failed_websocket, trail, why
-from cometware.core.negotiation import Asked, Facts, Transport
+from cometware.core.negotiation import Facts
 
 ALL = ("websocket", "sse", "stream", "poll")
-SSE = Asked(Transport.SSE, native=True)
-POLL = Asked(Transport.POLL, native=True)
 
 
 @pytest.mark.parametrize(
-    ("asked", "carried", "said", "failed", "cause"),
+    ("transport", "carried", "said", "failed", "cause"),
     [
-        (Asked(Transport.WEBSOCKET, native=True), ALL, None, None, Cause.PASSED),
-        (Asked(Transport.WEBSOCKET, native=True), ALL, "chosen", Cause.NO_UPGRADE, Cause.PASSED),
-        (Asked(Transport.POLL, native=True, callback="f"), ALL, "websocket-failed", None, Cause.SCRIPT),
-        (SSE, ALL, None, None, Cause.ASKED),
-        (SSE, ALL, None, Cause.NO_UPGRADE, Cause.NO_UPGRADE),
-        (SSE, ALL, "websocket-failed", None, Cause.FAILED),
-        (SSE, ALL, "websocket-failed", Cause.NO_UPGRADE, Cause.NO_UPGRADE),
-        (SSE, ALL, "chosen", Cause.NO_UPGRADE, Cause.CHOSEN),
-        (POLL, ALL, "stream-buffered", Cause.NO_UPGRADE, Cause.BUFFERED),
-        (POLL, ("sse", "stream", "poll"), "websocket-failed", None, Cause.SERVER),
-        (SSE, ALL, "because I can\n", None, Cause.ASKED),
+        ("websocket", ALL, None, None, Cause.PASSED),
+        ("websocket", ALL, "chosen", Cause.NO_UPGRADE, Cause.PASSED),
+        ("sse", ALL, None, None, Cause.ASKED),
+        ("sse", ALL, None, Cause.NO_UPGRADE, Cause.NO_UPGRADE),
+        ("sse", ALL, "websocket-failed", None, Cause.FAILED),
+        ("sse", ALL, "websocket-failed", Cause.NO_UPGRADE, Cause.NO_UPGRADE),
+        ("sse", ALL, "chosen", Cause.NO_UPGRADE, Cause.CHOSEN),
+        ("poll", ALL, "stream-buffered", Cause.NO_UPGRADE, Cause.BUFFERED),
+        ("poll", ("sse", "stream", "poll"), "websocket-failed", None, Cause.SERVER),
+        ("sse", ALL, "because I can\n", None, Cause.ASKED),
     ],
 )
 def test_what_we_saw_counts_more_than_what_the_client_says(
-    asked: Asked, carried: tuple[str, ...], said: str | None, failed: Cause | None, cause: Cause
+    transport: str, carried: tuple[str, ...], said: str | None, failed: Cause | None, cause: Cause
 ) -> None:
-    assert why(asked, carried, said, failed) is cause
+    assert why(transport, carried, said, failed) is cause
+
+
+def test_a_script_can_only_poll() -> None:
+    assert why("poll", ALL, "websocket-failed", Cause.NO_UPGRADE, by_script=True) is Cause.SCRIPT
 
 
 KEY = "x3JJHMbDL1EzLkh9GBhXDw=="

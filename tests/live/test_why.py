@@ -95,6 +95,12 @@ def test_a_websocket_that_passed_says_so_and_the_text_of_a_peer_is_escaped(serve
         assert why(server, "passed") == "WebSocket: passed, Via: 1.0 \\x1b[31mred" + "x" * 65 + "…"
 
 
+def test_clients_of_foreign_dialects_have_a_reason_too(server: Server) -> None:
+    assert server.request("POST", "/comet/sockjs/000/why-session/xhr", b"", {"Via": "1.1 old"})[2] == b"o\n"
+    (found,) = [one for one in server.get("/presence/*") if one["dialect"] == "sockjs"]
+    assert found["why"] == "asked for, the client does not say why, Via: 1.1 old"
+
+
 def test_strangers_who_name_ever_new_proxies_leave_no_more_than_so_many_texts(server: Server) -> None:
     for number in range(300):
         ask(server.port, f"/comet?wait=0&room=room:flood{number}", {"Via": f"1.1 proxy{number}"})
