@@ -15,7 +15,7 @@ from dataclasses import replace
 from email.utils import formatdate
 from typing import Any, NamedTuple
 
-from werkzeug.http import parse_cookie, parse_options_header
+from werkzeug.http import parse_options_header
 from werkzeug.wrappers import Response
 
 from cometware.client import Environ
@@ -47,7 +47,7 @@ _YEAR = 31536000
 _NO_CACHE = ("Cache-Control", "no-store, no-cache, no-transform, must-revalidate, max-age=0")
 _TEXT = "text/plain; charset=UTF-8"
 _HTML = "text/html; charset=UTF-8"
-_COOKIE = re.compile(r"[!-+\--:<-~]{1,256}\Z")
+_COOKIE = re.compile(r"(?:^|;\s*)JSESSIONID=(?P<value>[!#-+\--:<-\[\]-~]{1,256})\s*(?:;|\Z)")
 _EMPTY_BODY_BYTES = 65536
 
 
@@ -449,5 +449,5 @@ def _cors(verdict: Verdict, environ: Environ) -> Headers:
 
 
 def _session_cookie(environ: Environ) -> str:
-    value = parse_cookie(environ.get("HTTP_COOKIE", "")).get("JSESSIONID", "")
-    return value if _COOKIE.match(value) else "dummy"
+    found = _COOKIE.search(environ.get("HTTP_COOKIE", ""))
+    return found["value"] if found is not None else "dummy"

@@ -100,7 +100,7 @@ class Line:
             return head._replace(body=self.read(int(head.headers["content-length"])))
         if head.headers.get("transfer-encoding") == "chunked":
             return head._replace(body=b"".join(iter(self.chunk, b"")))
-        if head.status in (101, 204):
+        if head.status in (101, 204, 304):
             return head
         return head._replace(body=self.read_to_end())
 
