@@ -15,6 +15,7 @@ import gevent
 
 from cometware.logs.memory import MemoryLog
 from cometware.middleware import Cometware
+from cometware.questions import Questions
 from cometware.roster.memory import MemoryRoster
 from cometware.servers.base import ALL_TRANSPORTS, Server, Taken
 from cometware.testing.clock import Clock
@@ -70,8 +71,9 @@ class Stage:
         self._middleware = middleware
         self._hub = gevent.get_hub()
         self._channel = channel = middleware.channel
-        self._store_before = channel._log, channel._roster
+        self._before = channel._log, channel._roster, channel.questions
         channel._log, channel._roster = MemoryLog(channel.limits), MemoryRoster(channel.limits)
+        channel.questions = Questions()
         self.clock = Clock(self.calm_down)
         self.worker = Worker(channel, clock=self.clock)
         middleware._endpoint.rehearse((self.worker, InProcess(holds=False)))
@@ -112,7 +114,7 @@ class Stage:
         self._middleware._endpoint.rehearse(None)
         self.worker.close()
         gevent.idle()  # what ended has to be let go of by the loop
-        self._channel._log, self._channel._roster = self._store_before
+        self._channel._log, self._channel._roster, self._channel.questions = self._before
 
 
 _stages: dict[Cometware, Stage] = {}
