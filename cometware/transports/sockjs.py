@@ -76,7 +76,7 @@ class SockJSStream(Stream):
         self.left_bytes = worker.limits.response_bytes
 
     def carried(self, size: int) -> None:
-        self.left_bytes -= size
+        self.left_bytes -= size - len(f"{size:x}\r\n\r\n") if self.chunked else size  # the frames alone count
         if self.left_bytes <= 0 and not self.closed and not self.finishing:
             record, position = self.record, self.worker.position_of(self)
             assert record is not None
