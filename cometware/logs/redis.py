@@ -10,6 +10,7 @@ import logging
 import secrets
 from collections.abc import Iterable, Sequence
 from importlib.resources import files
+from sys import intern
 from typing import Any
 
 from cometware.core.entry import Entry, Message, Position
@@ -80,7 +81,7 @@ class RedisLog(Mirror):
         return self._known()
 
     def _appended(self, message: Message, reply: list[bytes]) -> Position:
-        epoch, offset, token = reply[0].decode(), int(reply[1]), int(reply[2])
+        epoch, offset, token = intern(reply[0].decode()), int(reply[1]), int(reply[2])
         position = Position(epoch, offset)
         if token:  # not known from before
             self._fresh.append((Entry(position, message), token))
@@ -233,4 +234,4 @@ def _rows(rows: Iterable[Any]) -> Iterable[tuple[tuple[str, int], int, Message |
     for row in rows:
         (offset, token), fields = _id(row), row[1]
         packed = fields.get(b"m")
-        yield (fields[b"e"].decode(), offset), token, None if packed is None else unpack(packed)
+        yield (intern(fields[b"e"].decode()), offset), token, None if packed is None else unpack(packed)

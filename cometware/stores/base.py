@@ -137,6 +137,8 @@ class Store(ABC, Generic[Connection, Group]):
                 self._closing = True
                 return
             self._closing = True
+            if thread_id() == self._thread:
+                return  # the collector of garbage runs where it likes
             self._closed = waiter()
             self._bell.ring()
         self._closed.wait(_CLOSE_SECONDS)
@@ -235,6 +237,7 @@ class Store(ABC, Generic[Connection, Group]):
             if calls:
                 self._group(connection, calls)
             self._wake(connection)
+            self._works()
         except Away as away:
             self._lost(away.trouble)
             again = [call for call in calls if call in away.untouched]
@@ -305,10 +308,13 @@ class Store(ABC, Generic[Connection, Group]):
             if not isinstance(error, Away):
                 _log.error("cometware: the store %s cannot be made ready: %r", self.url, error)
             return False
-        if self._told:
+        return True
+
+    def _works(self) -> None:
+        """Forget past troubles: it has not only answered, it does what it is asked."""
+        if self._failures:
             _log.warning("cometware: the store %s is back", self.url)
         self._told, self._failures = False, 0
-        return True
 
     def _lost(self, trouble: str, *, away: bool = True) -> None:
         connection, self._connection = self._connection, None

@@ -225,6 +225,30 @@ def test_a_connection_that_was_cut_while_it_was_idle_costs_no_message(own: Redis
     log.close()
 
 
+def test_a_master_that_became_a_replica_is_told_once_and_found_again(
+    own: RedisServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    log = open_log(own.url, Limits(store_seconds=0.5))
+    say(log, 1)
+    connections = own.client().info("stats")["total_connections_received"]
+    own.client().replicaof("127.0.0.1", 1)
+    with pytest.raises(LogUnavailable, match="read only replica"):
+        say(log, 2)
+    assert own.client().info("stats")["total_connections_received"] - connections < 40, "it tries again with patience"
+    own.client().replicaof("NO", "ONE")
+    writer = open_log(own.url)
+    say(writer, 3)
+    until(log, lambda: heard(log) == [1, 3])
+    log._store.limits = Limits(store_seconds=SECONDS)
+    say(log, 4)
+    told = [record.getMessage() for record in caplog.records]
+    assert len(told) == 2, told
+    assert "away: Redis says: You can't write against a read only replica" in told[0]
+    assert told[1] == f"cometware: the store {own.url} is back"
+    log.close()
+    writer.close()
+
+
 def test_a_full_redis_says_so(own: RedisServer) -> None:
     log = open_log(own.url)
     own.client().config_set("maxmemory", "1")

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from cometware import Limits
+from cometware import Limits, LogUnavailable
 from cometware.stores.base import Store
 
 SECONDS = 30
@@ -80,6 +80,12 @@ class StoreContract(ABC):
     def test_an_operation_must_not_ask_the_store_again(self, store: Store[Any, Any]) -> None:
         with pytest.raises(RuntimeError, match="must not ask"):
             store.do(lambda _: store.do(self.read("a")))
+
+    def test_it_may_be_closed_in_its_own_thread(self, store: Store[Any, Any]) -> None:
+        store.subscribe(lambda _: store.close())
+        store.do(self.write("a", 1))
+        with pytest.raises(LogUnavailable, match="closed"):
+            store.do(self.write("a", 2))
 
     def test_close_finishes_what_was_posted(self, store: Store[Any, Any]) -> None:
         for number in range(100):
