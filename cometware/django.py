@@ -40,10 +40,10 @@ def _find_channel() -> Channel:
 
 
 def hook_middleware(get_response: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    """For `settings.MIDDLEWARE`, with `Cometware(hooks=…)`: the channel's own requests need no CSRF token.
+    """For `settings.MIDDLEWARE`, as its first, with `Cometware(hooks=…)`: the channel's own requests need no CSRF token.
 
-    Nobody else's: they are known by an object in the environ that no header can bring. One whose time ran out ends as
-    every request does, so that its database connections do not stay open.
+    Nobody else's: they are known by an object in the environ that no header can bring. They end as every request does, also
+    one whose time ran out; and leave no database connection to a greenlet that ends with them, whatever `CONN_MAX_AGE` says.
     """
 
     def middleware(request: Any) -> Any:
@@ -51,12 +51,21 @@ def hook_middleware(get_response: Callable[[Any], Any]) -> Callable[[Any], Any]:
             return get_response(request)
         request._dont_enforce_csrf_checks = True
         try:
-            return get_response(request)
+            response = get_response(request)
         except BaseException:  # of an Exception, Django has made a response already
             from django.core.signals import request_finished
 
             request_finished.send(sender=middleware)
+            _close_connections()
             raise
+        end = response.close
+
+        def close() -> None:
+            end()
+            _close_connections()
+
+        response.close = close
+        return response
 
     return middleware
 
@@ -78,7 +87,10 @@ def user(environ: dict[str, Any]) -> str | None:
 
 @contextmanager
 def around() -> Iterator[None]:
-    """Do around a handler what Django does around a request: leave no database connection behind that is too old."""
+    """Do around a handler what Django does around a request, and leave no database connection open.
+
+    Not even for `CONN_MAX_AGE`: what runs handlers waits for the next one, and may wait for long.
+    """
     from django.db import close_old_connections, reset_queries
 
     reset_queries()
@@ -86,4 +98,13 @@ def around() -> Iterator[None]:
     try:
         yield
     finally:
-        close_old_connections()
+        _close_connections()
+
+
+def _close_connections() -> None:
+    """Close this greenlet's database connections, but for one in a transaction: that of a test."""
+    from django.db import connections
+
+    for connection in connections.all(initialized_only=True):
+        if not connection.in_atomic_block:
+            connection.close()

@@ -19,9 +19,9 @@ class Comet:
     """The channel as a Flask extension: `Comet(app)`, or `comet = Comet()` and later `comet.init_app(app)`.
 
     `channel` is there from the beginning: handlers are registered with it, and `comet.channel.publish(…)` works in views,
-    signals and threads alike. Handlers run in the app's context. `user` is where the session has the name of who is logged
-    in (Flask-Login: `"_user_id"`), or a function of the environ that finds it. `options` are the others of `Cometware`,
-    like `hooks="/realtime"`.
+    signals and threads alike. It is made of a URL, like "sqlite:///chat.db", and its handlers run in the app's context; or it
+    is yours. `user` is where the session has the name of who is logged in (Flask-Login: `"_user_id"`), or a function of the
+    environ that finds it. `options` are the others of `Cometware`, like `hooks="/realtime"`.
     An application finds its extension in `app.extensions["cometware"]`.
 
     Made for another application once more (an application factory in tests), the channel is that of the newest one.
@@ -30,13 +30,13 @@ class Comet:
     def __init__(
         self,
         app: Flask | None = None,
-        channel: Channel | None = None,
+        channel: Channel | str = "memory:",
         *,
         path: str = "/comet",
         user: str | User | None = "user",
         **options: Any,
     ) -> None:
-        self.channel = channel or Channel(around=self._context)
+        self.channel = Channel(channel, around=self._context) if isinstance(channel, str) else channel
         self._app: Flask | None = None
         self._path = path
         self._user = user

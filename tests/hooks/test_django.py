@@ -165,6 +165,19 @@ def test_two_hundred_idle_clients_hold_no_database_connection_greenlet_or_thread
         assert connections(server, database) == 0
 
 
+def test_connections_that_settings_keep_for_the_next_request_are_not_kept_by_the_channel(database: Path) -> None:
+    with serve(PATIENT, application=APPLICATION, environ={"CONN_MAX_AGE": "600"}) as server, ExitStack() as stack:
+        cookie = session(server, "ann")
+        clients = [stack.enter_context(WebSocket(server, cookie=cookie)) for _ in range(20)]
+        for client in clients:
+            client.send(None, event="python", n=1, reply=True)
+            client.send(None, event="whoami", n=2, reply=True)
+        for client in clients:
+            assert [client.receive()["reply"] for _ in range(2)] == [1, 2]
+        server.until("/held", lambda held: held["parked"] == 20)
+        assert connections(server, database) == 0
+
+
 def test_a_view_that_fails_or_takes_too_long_leaves_no_connection_behind(server: Server, database: Path) -> None:
     with WebSocket(server, cookie=session(server, "ann")) as client:
         assert error_of(client, "failing", None, 1)["status"] == 500

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import threading
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -52,6 +53,16 @@ def test_the_extension_may_be_made_before_the_application() -> None:
     client.post("/login/ann")
     answer = client.post("/comet", data='{"event":"whoami"}', content_type=JSON)
     assert answer.json == {"accepted": 1, "data": ["ann", "shop"]}
+
+
+def test_the_channels_log_is_where_a_url_says_and_its_handlers_run_in_the_apps_context(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/channel.db"
+    app = site()
+    comet = Comet(app, url)
+    comet.channel.on("name")(lambda client, data: current_app.name)
+    assert app.test_client().post("/comet", data='{"event":"name"}', content_type=JSON).json["data"] == "shop"
+    Channel(url).publish("from elsewhere")
+    assert comet.channel.recent() == ["from elsewhere"]
 
 
 def test_an_application_has_one_channel_by_it() -> None:

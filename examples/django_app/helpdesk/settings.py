@@ -22,11 +22,11 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
+    # cometware 1: hooks are the channel's own requests, and need no CSRF token; everybody else needs one
+    "cometware.django.hook_middleware",
     "django.middleware.security.SecurityMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
-    # cometware 1: hooks are the channel's own requests, and need no CSRF token; everybody else needs one
-    "cometware.django.hook_middleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
