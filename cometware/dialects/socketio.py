@@ -81,7 +81,10 @@ class Reader:
             return None
         header, attachments = self._header, self._attachments
         self._header, self._attachments = None, []
-        return header._replace(args=_filled(header.args, attachments))
+        try:
+            return header._replace(args=_filled(header.args, attachments))
+        except RecursionError:
+            raise _bad("JSON that is nested too deeply") from None
 
 
 _ATTACHMENTS = re.compile("([0-9]{1,4})-")
