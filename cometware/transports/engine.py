@@ -275,6 +275,8 @@ class Session:
 
     def connect(self, namespace: str, auth: dict[str, Any]) -> None:
         """Open a namespace and say so, or why not. Waits for `on_open`; a greenlet of its own ends with that."""
+        if self.closed:
+            return
         self.connecting.setdefault(namespace, [])
         try:
             worker, admission, answer = self.engine.admit(self, namespace, auth)

@@ -161,6 +161,14 @@ def test_attachments_are_put_where_their_placeholders_are(protocol: int) -> None
     assert reader.receive("1") == Packet(DISCONNECT)
 
 
+@pytest.mark.parametrize("depth", [100, 300, 500, 700, 900, 950, 990, 2000, 10000, 100000])
+def test_attachments_deep_inside_are_found_or_an_error(depth: int) -> None:
+    reader = Reader(5)
+    with suppress(BadFrame):
+        reader.receive('51-["a",' + "[" * depth + '{"_placeholder":true,"num":0}' + "]" * depth + "]")
+        reader.receive(b"")
+
+
 @pytest.mark.parametrize("num", ["1", "-1", '"0"', "true", "null", "0.0", "{}"])
 def test_a_placeholder_names_one_of_the_attachments(num: str) -> None:
     reader = Reader(5)
