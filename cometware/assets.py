@@ -41,6 +41,8 @@ def serve(environ: dict[str, Any], start_response: Any, name: str) -> Iterable[b
     response.headers["Cache-Control"] = asset.caching
     response.headers["X-Content-Type-Options"] = "nosniff"
     response.headers["Access-Control-Allow-Origin"] = "*"
+    if name.endswith(".min.js"):
+        response.headers["SourceMap"] = "client.min.js.map"
     response.set_etag(asset.etag)
     response.make_conditional(environ)
     return response(environ, start_response)

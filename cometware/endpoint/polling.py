@@ -40,7 +40,7 @@ def poll(exchange: Exchange) -> Iterable[bytes]:
         return _hold(exchange, admission, wait)
     response = _answer(exchange, admission, entries, position, is_first=is_first)
     if is_open:
-        worker.polled(admission.record)
+        worker.polled(admission.record, stays=wait > 0)
     return exchange.respond(response)
 
 

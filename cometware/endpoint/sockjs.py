@@ -297,7 +297,7 @@ def _poll(exchange: Exchange, function: str) -> Iterable[bytes]:
         return _told(exchange, shape, admission, function)
     record = admission.record
     if admission.opened:
-        worker.polled(record)
+        worker.polled(record, stays=True)
         return _answered(exchange, shape.write(OPENED), function)
     if admission.close is not None:
         return _told(exchange, shape, admission.close, function)
@@ -311,7 +311,7 @@ def _poll(exchange: Exchange, function: str) -> Iterable[bytes]:
     body = worker.share(shape, entries) if entries else b""
     if body:
         record.position = reached
-        worker.polled(record)
+        worker.polled(record, stays=True)
         return _answered(exchange, body, function)
     if not exchange.server.can_park:
         raise NotNegotiable(503, "server", f"no request may be held here: {exchange.server.why}")

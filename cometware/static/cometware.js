@@ -92,12 +92,18 @@
   }
 
   function onlyKey(value) { // the key of an object that has just this one
-    var only;
+    var found;
     for (var key in value) {
-      if (only !== undefined) return;
-      only = key;
+      if (found !== undefined) return;
+      found = key;
     }
-    return only;
+    return found;
+  }
+
+  function only(key, value) {
+    var object = {};
+    object[key] = value;
+    return object;
   }
 
   function walk(value, leaf) { // a copy of a tree, in which `leaf` may replace an object by another value
@@ -111,26 +117,18 @@
 
   function encode(value) {
     return walk(value, function (object) {
-      var text = base64(object), key = onlyKey(object), result;
+      var text = base64(object), key = onlyKey(object);
       if (text !== undefined) return { $bytes: text };
-      if (!isArray(object) && TAG.test(key)) {
-        result = {};
-        result['$' + key] = encode(object[key]);
-        return result;
-      }
+      if (TAG.test(key)) return only('$' + key, encode(object[key]));
     });
   }
 
   function decode(value) {
     return walk(value, function (object) {
       var key = onlyKey(object), inner = object[key], result, text, i;
-      if (isArray(object) || !TAG.test(key)) return;
+      if (!TAG.test(key)) return;
       if (key === '$args') return decode(inner);
-      if (key !== '$bytes') {
-        result = {};
-        result[key.slice(1)] = decode(inner);
-        return result;
-      }
+      if (key !== '$bytes') return only(key.slice(1), decode(inner));
       if (!window.Uint8Array || !window.atob) return new Bytes(inner);
       text = atob(inner);
       result = new Uint8Array(text.length);
@@ -165,6 +163,10 @@
         status = xhr.status;
         retry = xhr.getResponseHeader('Retry-After');
       } catch (e) {}
+      if (status === 200 && xhr.responseURL && xhr.responseURL !== url && /^\s*</.test(text)) { // a page of another address
+        text = '';
+        status = 302;
+      }
       if (progress && status === 200) progress(text);
       done(status, text, retry);
     };
@@ -219,10 +221,12 @@
     };
     fetch(link.url({ transport: 'stream' }), {
       cache: 'no-store',
-      credentials: !link.cross ? 'same-origin' : link.credentials ? 'include' : 'omit',
+      redirect: 'manual',
+      credentials: !link.cross || link.credentials ? 'include' : 'omit',
       headers: link.cross ? {} : { 'Comet-Key': link.key },
-      signal: abort ? abort.signal : undefined
+      signal: abort && abort.signal
     }).then(function (response) {
+      if (response.type === 'opaqueredirect') return link.onclose(302);
       if (response.status !== 200) {
         return response.text().then(function (text) { link.onclose(response.status, text, response.headers.get('Retry-After')); });
       }
@@ -246,7 +250,7 @@
   }
 
   function eventsource(link) {
-    var source = new EventSource(link.url({ transport: 'sse', v: 1, pad: 1 }, 1), { withCredentials: !!(link.cross && link.credentials) });
+    var source = new EventSource(link.url({ transport: 'sse', v: 1, pad: 1 }, 1), { withCredentials: link.cross && link.credentials });
     posts(link);
     source.onopen = function () { link.onopen(); };
     source.onmessage = function (event) { link.onmessage(event.data); };
@@ -270,7 +274,7 @@
     tag.async = true;
     tag.onerror = function () { end(0); };
     timer = later(times.script, function () { end(0); });
-    (document.head || document.getElementsByTagName('head')[0] || document.body).appendChild(tag);
+    document.getElementsByTagName('head')[0].appendChild(tag);
     return function () { done = null; };
   }
 
@@ -353,7 +357,7 @@
   var RUNGS = [['websocket'], ['stream', 'xhr', 'eventsource'], ['poll', 'jsonp', 'short']];
 
   var JOINING = 'joining', LEADER = 'leader', FOLLOWER = 'follower', ALONE = 'alone';
-  var RESERVED = ['open', 'close', 'error', 'reset', 'transport', 'ping', 'reconnect'];
+  var RESERVED = /^(open|close|error|reset|transport|ping|reconnect|.{257,})$/;
 
   // Milliseconds; `rotate` and `keptSize` are characters, `kept` messages.
   var times = {
@@ -377,7 +381,6 @@
     kept: 1000, // what may wait while we are away
     keptSize: 4194304,
     heir: 100, // a tab that takes over the lead waits so long
-    recent: 200, // entries that a leading tab keeps for those that come
     rotate: 262144
   };
 
@@ -389,7 +392,6 @@
     var self = this;
     var base = absolute(url).replace(/[?#].*/, '');
     var cross = !!location.host && base.indexOf(location.protocol + '//' + location.host + '/') !== 0;
-    var local = /^(localhost|127\.|\[::1)/.test(location.hostname);
     var key = options.key || random();
     var credentials = options.credentials !== false;
     var kept = 'cometware ' + base; // the name of what we remember, and of the group of our tabs
@@ -407,8 +409,9 @@
     var preferred = '', worked = {}, plain = 0, deaths = 0, banned = 0, stalls = 0, cuts = 0, upgrades = 0, upgradeTimer = 0;
     // Who counts our messages, our key or the tab that leads; and what tabs know of each other: see "One connection".
     var counter = '', tab = random(), said = 0, role = '', group, followed = { over: 1 }, sharedKey, release, waiting;
-    var outbox = {}, taken = {}, recent = [], recentAfter = '';
-    var rtt = 0, heartbeat = 20, limit = 1048576, hold = 20, beat = now(), hiddenSince = 0, watching;
+    var outbox = {}, taken = {};
+    var greeting = { heartbeat: 20, limits: { max_message_bytes: 1048576 } };
+    var rtt = 0, hold = 20, beat = now(), hiddenSince = 0, watching;
 
     self.transport = self.client = null;
     self.position = function () { return position; };
@@ -504,7 +507,7 @@
       };
       link.onfull = function () { hop('rotation'); };
       link.onclose = function (status, text, retry, code, held) {
-        failed(link, status, (parse(text) || {}).error || { message: text }, retry, code, held);
+        failed(link, status, problemIn(text), retry, code, held);
       };
       link.giveUp = later(name === 'jsonp' ? times.script : times.giveUp, function () { lost(link, 'silent'); });
       racing.push(link);
@@ -516,15 +519,15 @@
       if (link.over) return;
       link.over = 1;
       without(racing, link);
-      each([link.patience, link.giveUp, link.proof, link.hopTimer, link.useful], clearTimeout);
+      each([link.patience, link.giveUp, link.proof, link.hopTimer, link.lasts], clearTimeout);
       try { link.close(); } catch (error) {}
     }
 
     // A transport has ended by itself: is it refused, told to wait, or only broken?
     function failed(link, status, error, retry, code, held) {
       if (link.over) return;
-      if (isFinal(status, error)) return finish(error.close || 4000 + status, error.message);
-      if (code >= 4400 && code < 4500) return finish(code, error.message);
+      if (refuses(status, error)) return;
+      if (/^44/.test(code)) return finish(code, error.message);
       if (retry > 0) retryAfter = retry * 1000;
       if (held > 1000 && ++cuts > 1) hold = Math.max(0.5, Math.min(hold, held / 2000)); // somebody cuts what is idle
       if (link.won) {
@@ -537,10 +540,14 @@
       lost(link, code ? 'closed ' + code : error.code || 'status ' + status);
     }
 
-    function comesBack(code) { return code >= 4000 && code < 4400; }
+    function comesBack(code) { return /^4[0-3]/.test(code); }
 
-    function isFinal(status, error) { // the application does not want us (any more)
-      return error.close ? !comesBack(error.close) : status === 401 || status === 403 || status === 410;
+    function problemIn(text) { return (parse(text) || {}).error || { message: text }; }
+
+    function refuses(status, error) { // if the application does not want us (any more), it is over
+      var redirected = /^3/.test(status), refused = error.close ? !comesBack(error.close) : redirected || /^4(01|03|10)$/.test(status);
+      if (refused) finish(error.close || (redirected ? 4401 : 4000 + status), redirected ? 'redirected, as to a login page' : error.message);
+      return refused;
     }
 
     function lost(link, reason, soon) {
@@ -559,7 +566,7 @@
       } else if (link.background) upgradeLater();
       else if (link.hop && serving) {
         serving.hopping = 0;
-        serving.hopTimer = later(1000, function () { hop(link.hop, link.name, link.rank); });
+        hopAgain(link);
       }
       if (link.name === 'shared' && reason === 'silent') leaveGroup(ALONE); // the tab that leads does not answer
       if (link.next) link.next();
@@ -580,10 +587,23 @@
     }
 
     // Put a second reader beside the one that serves us; it takes over when it greets.
-    function hop(reason, name, rank) {
+    function hop(reason, name, rank, slow) {
       if (serving && !serving.hopping) {
         serving.hopping = 1;
-        open(name || serving.name, name ? rank : serving.rank, { hop: reason });
+        open(name || serving.name, name ? rank : serving.rank, { hop: reason, slow: slow });
+      }
+    }
+
+    // A hop has failed: upwards, the next rung has its turn; elsewhere we try again, ever more rarely.
+    function hopAgain(link) {
+      var names = ladder(), rank = link.rank;
+      if (rank < serving.rank) {
+        while (++rank < serving.rank && !names[rank]);
+        if (rank < serving.rank) hop(link.hop, names[rank], rank);
+        else upgradeLater();
+      } else {
+        serving.hops = 2 * serving.hops || 1000;
+        serving.hopTimer = later(Math.min(times.retryMost, serving.hops), function () { hop(link.hop, link.name, rank, link.slow); });
       }
     }
 
@@ -612,7 +632,7 @@
       preferred = ladder()[link.rank];
       if (role === FOLLOWER && link.name !== 'shared') leaveGroup();
       worked[link.name] = 1;
-      link.useful = later(times.useful, function () {
+      link.lasts = later(times.useful, function () {
         round = 0;
         if (!options.transports) memory(kept, { name: preferred, until: now() + times.remember });
       });
@@ -675,7 +695,6 @@
         else if (shape.ping) move(shape.ping);
         else if (!shape.id || move(shape.id)) {
           link.useless = round = 0;
-          if (role === LEADER && recent.push(shape) > times.recent) recentAfter = recent.shift().id;
           tell(shape);
           if (shape.reply) return answered(shape);
           fire(shape.event, decode(shape.data), shape.id);
@@ -715,8 +734,7 @@
       link.greeted = now();
       link.useless = 1;
       self.client = info.client;
-      heartbeat = info.heartbeat;
-      limit = info.limits.max_message_bytes;
+      greeting = info;
       if (info.recovered === false || !position) start(info.position);
       if (link.name === 'shared') counter = link.who;
       else count(link, info.accepted);
@@ -757,8 +775,7 @@
     function refused(link, error) {
       if (error.status) failed(link, error.status, error);
       else if (error.code === 'number') {
-        if (error.accepted < acked) renumber(error.accepted);
-        else acknowledge(error.accepted);
+        countedTo(error.accepted);
         link.sent = 0;
         flush();
       } else if (error.code === 'closed') lost(link, error.message);
@@ -777,7 +794,7 @@
     self.emit = function (event, data, done) {
       var text = JSON.stringify(encode(data === undefined ? null : data)), item = { event: event, data: text, done: done, asks: done && 1, tab: tab, n: ++said };
       if (ended) return problem('closed', 'closed', done);
-      if (!event || event.length > 256 || find(RESERVED, event) >= 0) throw new Error('cometware: reserved: ' + event);
+      if (!event || RESERVED.test(event)) throw new Error('cometware: reserved: ' + event);
       if (queue.length >= times.kept || queuedSize + text.length > times.keptSize) {
         return problem('full', queue.length + ' messages wait', done);
       }
@@ -791,14 +808,16 @@
       return '{"n":' + n + ',"event":' + JSON.stringify(item.event) + (item.asks ? ',"reply":true' : '') + ',"data":' + item.data + '}';
     }
 
+    function limit() { return greeting.limits.max_message_bytes; }
+
     function size(text) { // in bytes of UTF-8
-      return text.length < limit / 3 ? text.length : unescape(encodeURIComponent(text)).length;
+      return text.length < limit() / 3 ? text.length : unescape(encodeURIComponent(text)).length;
     }
 
     function giveBack(index, code, message) { // this message will never be taken
       var item = queue.splice(index, 1)[0];
       queuedSize -= item.data.length;
-      problem(code || 'size', message || 'over ' + limit + ' bytes', item.done);
+      problem(code || 'size', message || 'over ' + limit() + ' bytes', item.done);
     }
 
     function flush() {
@@ -807,7 +826,7 @@
       if (!link.duplex) return post(link);
       while (link === serving && link.sent < queue.length) {
         text = written(queue[link.sent], acked + link.sent + 1);
-        if (size(text) > limit) giveBack(link.sent);
+        if (size(text) > limit()) giveBack(link.sent);
         else {
           if (link.name !== 'shared') leads(link.sent);
           link.send(text, queue[link.sent]);
@@ -831,7 +850,7 @@
     function post(link) { // one at a time; what queues meanwhile goes in the next one
       var texts, of = era, count;
       if (posting) return;
-      texts = batch(limit, single ? 1 : 200);
+      texts = batch(limit(), single ? 1 : 200);
       count = texts.length;
       if (!count) {
         giveBack(0);
@@ -839,15 +858,13 @@
       }
       posting = now();
       stopPost = link.send('[' + texts.join() + ']', function (status, text, retry) {
-        var shape = parse(text) || {}, error = shape.error || {}, wait = 0;
+        var accepted = (parse(text) || {}).accepted, error = problemIn(text), wait = 0;
         posting = 0;
         stopPost = null;
         if (ended || of !== era) return flush();
-        if (status === 200 && shape.accepted >= 0) acknowledge(shape.accepted);
-        else if (error.code === 'number') {
-          if (error.accepted < acked) renumber(error.accepted);
-          else acknowledge(error.accepted);
-        } else if (isFinal(status, error)) finish(error.close || 4000 + status, error.message);
+        if (status === 200 && accepted >= 0) acknowledge(accepted);
+        else if (error.code === 'number') countedTo(error.accepted);
+        else if (refuses(status, error)) return;
         else if (error.close) lost(serving, error.message);
         else if (status === 400 || status === 413) {
           single = 1;
@@ -870,6 +887,11 @@
       if (items.length && serving) serving.sent = Math.max(0, serving.sent - items.length);
       acked = Math.max(acked, n);
       tell({ upto: acked });
+    }
+
+    function countedTo(n) {
+      if (n < acked) renumber(n);
+      else acknowledge(n);
     }
 
     function accepted(item) { // this message was accepted under this number
@@ -943,11 +965,12 @@
 
     // Change to one transport by hand and stay there; without a name, all are allowed again.
     self.use = function (name) {
-      var names, rank = 0;
-      options.transports = name ? [name] : undefined;
+      var names = [], rank = 0, other;
+      for (other in usable) if (usable[other](cross)) names.push(other);
+      if (name && find(names, name) < 0) throw new Error('cometware: no transport ' + name + ' here, but ' + names.join(', '));
+      options.transports = name && [name];
       names = ladder();
-      while (rank < 3 && !names[rank]) rank++;
-      if (rank > 2) throw new Error('cometware: no ' + name + ' here');
+      while (!names[rank]) rank++;
       if (role === FOLLOWER) leaveGroup(ALONE);
       each(racing.slice(), drop);
       if (serving) serving.hopping = 0;
@@ -964,14 +987,13 @@
       role = JOINING;
       group = new BroadcastChannel(kept);
       group.onmessage = function (event) {
-        var data = event.data;
+        var data = parse(event.data);
         if (role === LEADER) heardFollower(data);
         else if (role === FOLLOWER && data.shape && (!data.to || data.to === tab)) heardLeader(data.shape, data.key);
       };
       navigator.locks.request(kept, { ifAvailable: true }, function (lock) {
         if (ended || away) return;
         role = lock ? LEADER : FOLLOWER;
-        recentAfter = position;
         then();
         if (lock) return held();
         waiting = new AbortController();
@@ -1002,7 +1024,6 @@
       function isIt(one) { if (item.tab === tab && one.n === item.n) mine = one; }
       role = LEADER;
       key = sharedKey || key;
-      recentAfter = position;
       queue = [];
       for (number in outbox) {
         item = outbox[number];
@@ -1022,32 +1043,38 @@
     }
 
     function tell(shape, to) { // as a leader
-      if (role === LEADER) group.postMessage({ shape: shape, to: to, key: key });
+      if (role === LEADER) whisper({ shape: shape, to: to, key: key });
     }
+
+    function whisper(data) { group.postMessage(JSON.stringify(data)); } // as JSON, an item leaves its callback at home
 
     function leads(index) { // tell what is about to be sent, and under which number
       var item = queue[index];
       item.as = acked + index + 1;
-      tell({ sends: copy(item) });
+      tell({ sends: item });
     }
 
-    function copy(item) { return { event: item.event, data: item.data, asks: item.asks, tab: item.tab, n: item.n, as: item.as }; }
-
-    function greetFollowers(to, after) {
-      var here = part(after || ''), from = part(recentAfter);
-      if (!serving) return tell({ wait: 1 }, to);
-      if (!to) return tell({ led: 1 });
-      tell({ open: { client: self.client, position: position, heartbeat: heartbeat, limits: { max_message_bytes: limit } } }, to);
-      if (!after || after === position) return;
-      if (from.epoch === here.epoch && from.offset <= here.offset) each(recent, function (shape) { tell(shape, to); });
-      else tell({ reset: { reason: 'shared', position: position } }, to);
+    // What passed us before they came is in the log. Who has a history to read hears the rest after it.
+    function greetFollowers(to, after, last) {
+      function answer(status, text) {
+        var shapes = parse(text);
+        if (!isArray(shapes) || shapes.length > 255) shapes = [{ reset: { reason: 'shared' } }]; // more than one poll takes
+        greeting.recovered = 1; // to them it is the first one
+        greeting.position = position;
+        if (!shapes[0] || !shapes[0].open) shapes.unshift({ open: greeting });
+        tell({ history: shapes }, to);
+      }
+      if (!serving) tell({ wait: 1 }, to);
+      else if (!to) tell({ led: 1 });
+      else if (after ? after === position : !last) answer(0, '[]');
+      else ask(serving, 'GET', base + query({ transport: 'poll', wait: 0, after: after, last: last, key: cross && key }), null, answer);
     }
 
     function heardFollower(data) {
       var item = data.say;
       if (data.hello) {
         if (!(data.from in taken)) taken[data.from] = data.hello - 1;
-        greetFollowers(data.from, data.after);
+        greetFollowers(data.from, data.after, data.last);
       }
       if (!item || item.n !== taken[item.tab] + 1) return;
       taken[item.tab] = item.n;
@@ -1066,8 +1093,14 @@
       } else if (shape.upto) upTo(shape.upto);
       else if (link.over) return;
       else if (shape.wait) each([link.giveUp, link.patience], clearTimeout);
-      else if (!shape.led) link.onmessage([shape]);
-      else {
+      else if (shape.history) {
+        sends = shape.history.concat(link.early || []);
+        link.early = 0;
+        link.onmessage(sends);
+      } else if (!shape.led) {
+        if (link.early) link.early.push(shape);
+        else link.onmessage([shape]);
+      } else {
         link.sent = 0; // another leader, or the same one back: what it has heard already it does not take again
         link.hello();
         flush();
@@ -1079,10 +1112,11 @@
       link.duplex = 1;
       link.hello = function () {
         link.after = position;
-        group.postMessage({ from: tab, hello: queue.length ? queue[0].n : said + 1, after: position });
+        link.early = []; // what we hear before we have our history
+        whisper({ from: tab, hello: queue.length ? queue[0].n : said + 1, after: position, last: options.last });
       };
       link.send = function (text, item) {
-        if (item) group.postMessage({ from: tab, say: copy(item) });
+        if (item) whisper({ from: tab, say: item });
         else link.hello(); // it only wants to hear something
       };
       link.close = function () {};
@@ -1102,7 +1136,7 @@
     function watch() {
       var time = now(), slept = time - beat > times.slept, link = serving;
       beat = time;
-      if (link && time - link.seen > heartbeat * 1000 + Math.max(times.margin, 4 * rtt)) {
+      if (link && time - link.seen > greeting.heartbeat * 1000 + Math.max(times.margin, 4 * rtt)) {
         if (isStream(link) && ++stalls > 1) leaveStream('silent');
         lost(link, 'silent', 1);
       } else if (slept) check();
@@ -1111,11 +1145,9 @@
         posting = 0;
         flush();
       }
-      if (hiddenSince && time - hiddenSince > times.hidden && serving && !serving.duplex && !serving.slow && role !== LEADER) slowDown();
-    }
-
-    function slowDown() { // give the stream back, poll now and then
-      open('short', serving.rank, { hop: 'hidden', slow: times.slow });
+      if (hiddenSince && time - hiddenSince > times.hidden && serving && !serving.duplex && !serving.slow && role !== LEADER) {
+        hop('hidden', 'short', serving.rank, times.slow); // gives the stream back
+      }
     }
 
     function shown() {
@@ -1126,7 +1158,7 @@
     }
 
     function leave(event) {
-      if (!event || !event.persisted) goodbye();
+      if (!event.persisted) goodbye();
       away = 1;
       stop();
       leaveGroup();
@@ -1146,7 +1178,7 @@
     }
 
     function offline() {
-      if (!local && serving) lost(serving, 'offline');
+      lost(serving, 'offline');
     }
 
     watching = setInterval(watch, times.watch);

@@ -217,9 +217,9 @@ class Worker:
         else:
             self.is_away(record)
 
-    def polled(self, record: Record) -> None:
-        """A poll was answered at once: it is the client's newest connection, and over already."""
-        for other in record.connections:
+    def polled(self, record: Record, *, stays: bool) -> None:
+        """A poll was answered at once. One that `stays` is the client's newest connection; another one only looks."""
+        for other in record.connections if stays else ():
             if isinstance(other, Poll):
                 other.beat()
             else:

@@ -104,13 +104,17 @@ def test_a_silent_connection_is_left_by_the_clock(name: str, open_page: OpenPage
         assert [name, "start"] in transports(page) and [None, "silent"] in transports(page)
 
 
-@pytest.mark.parametrize("name", ["websocket", "stream"])
-def test_a_page_that_slept_asks_whether_its_connection_lives(name: str, open_page: OpenPage) -> None:
+ONLINE = "window.dispatchEvent(new Event('online'))"
+ANOTHER_NETWORK = "navigator.connection.dispatchEvent(new Event('change'))"
+
+
+@pytest.mark.parametrize(("name", "event"), [("websocket", ONLINE), ("stream", ONLINE), ("websocket", ANOTHER_NETWORK)])
+def test_a_page_that_slept_asks_whether_its_connection_lives(name: str, event: str, open_page: OpenPage) -> None:
     with Site() as site:
         page = open_page(site.page(options={"transports": [name]}, times={**QUICK, "check": 300}))
         flows(site, page)
         os.kill(site.pid, signal.SIGSTOP)
-        page.evaluate("window.dispatchEvent(new Event('online'))")
+        page.evaluate(event)
         try:
             if name == "websocket":
                 wait(page, "comet.transport === null", 3)
@@ -118,6 +122,39 @@ def test_a_page_that_slept_asks_whether_its_connection_lives(name: str, open_pag
             os.kill(site.pid, signal.SIGCONT)
         wait(page, "comet.transport")
         flows(site, page, 20)
+
+
+@pytest.mark.parametrize("name", ["websocket", "stream"])
+def test_a_page_that_the_browser_froze_misses_nothing(name: str, site: Site, chromium: Browser) -> None:
+    context = chromium.new_context()
+    try:
+        page = context.new_page()
+        page.goto(site.page(options={"transports": [name]}))
+        flows(site, page)
+        client = page.evaluate("comet.client")
+        browser = context.new_cdp_session(page)
+        browser.send("Page.setWebLifecycleState", {"state": "frozen"})
+        site.get("/publish", start=20, n=20, to=f"client:{client}")
+        browser.send("Page.setWebLifecycleState", {"state": "active"})
+        wait(page, "seen.length >= 40")
+        flows(site, page, 40)
+        assert page.evaluate("comet.client") == client
+    finally:
+        context.close()
+
+
+def test_what_worked_is_begun_with_on_the_next_visit_and_forgotten_when_it_fails(site: Site, open_page: OpenPage) -> None:
+    page = open_page(site.page(times={"useful": 100}), "WebSocket")
+    wait(page, "localStorage.length")
+    name, value = page.evaluate("[localStorage.key(0), JSON.parse(localStorage[localStorage.key(0)]).name]")
+    assert (name, value) == (f"cometware {site.url}/comet", "stream")
+    page.goto(site.page(options={"shared": False}))
+    wait(page, "comet.transport")
+    assert transports(page)[0] == ["stream", "start"]
+    page.route("**/comet?transport=stream*", lambda route: route.abort())
+    page.route("**/comet?transport=poll*", lambda route: route.abort())
+    page.goto(site.page(times={"retry": 20}, options={"transports": ["stream", "poll"], "shared": False}))
+    wait(page, "localStorage.length === 0")
 
 
 def test_messages_of_an_offline_page_are_sent_once_it_is_back(site: Site, chromium: Browser) -> None:

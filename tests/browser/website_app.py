@@ -14,7 +14,7 @@ from html import escape
 from typing import Any
 
 import gevent
-from flask import Flask, jsonify, request
+from flask import Flask, jsonify, redirect, request
 from gevent.event import Event
 
 from cometware import Channel, Client, Cometware, Limits, Refused
@@ -117,6 +117,12 @@ for (var i = 0; i < names.length; i++) comet.on(names[i], note(names[i]));
 def blank() -> str:
     """A page with the client that does nothing by itself."""
     return '<!doctype html><meta charset="utf-8"><script src="/comet/client.js"></script>'
+
+
+@app.route("/behind-a-login/comet", methods=["GET", "POST"])
+def behind_a_login() -> Any:
+    """What many apps answer to whoever is not logged in."""
+    return redirect("/blank")
 
 
 @app.get("/publish")

@@ -40,6 +40,17 @@ def test_the_older_connection_ends_and_the_client_stays(shop: Shop, client: Clie
 
 
 @STREAMS
+def test_a_poll_that_does_not_wait_only_looks(shop: Shop, client: Client, transport: str) -> None:
+    staying = client.connect(transport)
+    answer = client.get("/comet?transport=poll&wait=0&last=3", headers={"Comet-Key": staying.key})
+    assert answer.json[0]["open"]["client"] == staying.id
+    client.clock.advance(10)
+    shop.channel.publish("new")
+    assert staying.receive() == "new"
+    assert staying.is_open
+
+
+@STREAMS
 def test_an_old_login_is_asked_to_come_back(shop: Shop, client: Client, transport: str) -> None:
     client.post("/login/ann")
     ann = client.connect(transport)
