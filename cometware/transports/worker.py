@@ -20,6 +20,7 @@ from cometware.channel import Channel
 from cometware.client import Client
 from cometware.core.entry import Entry, Position
 from cometware.core.events import DRAIN, REPLACED, REVOKED, Close
+from cometware.core.patience import Patience
 from cometware.core.wheel import Wheel, ticks
 from cometware.dialects.base import Shape
 from cometware.errors import BadFrame, LogUnavailable
@@ -79,6 +80,7 @@ class Worker:
         self.silence_milliseconds = int(1000 * (self.limits.heartbeat_seconds + self.limits.pong_seconds))
         self.poller = Poller()
         self.wheel: Wheel[Timed] = Wheel(_SLOTS)
+        self.patience = Patience()
         self.polls = Polls(enabled=fast_polls, size=self.limits.max_clients)
         self.inboxes = Inboxes(self)
         self.owing: list[WebSocket] = []

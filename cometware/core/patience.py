@@ -1,0 +1,27 @@
+"""How long a client is to wait whose history is lost again and again: workers that do not share one log answer it in turn."""
+
+from __future__ import annotations
+
+_MANY = 10_000
+"""Clients whose losses are counted; beyond, all are counted anew."""
+_FIRST_SECONDS = 1.0
+_LONGEST_SECONDS = 32.0
+
+
+class Patience:
+    """Counts the losses of each client that follow each other. A single one, as after a restart, costs no wait."""
+
+    def __init__(self) -> None:
+        self._losses: dict[str, int] = {}
+
+    def lost(self, client: str) -> float:
+        """History is lost: return how many seconds the client is to wait before it comes again."""
+        if len(self._losses) >= _MANY:
+            self._losses.clear()
+        losses = self._losses[client] = self._losses.get(client, 0) + 1
+        return 0.0 if losses == 1 else float(min(_FIRST_SECONDS * 2 ** (losses - 2), _LONGEST_SECONDS))
+
+    def found(self, client: str) -> None:
+        """It went on where it was."""
+        if self._losses:
+            self._losses.pop(client, None)
