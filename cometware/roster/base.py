@@ -249,6 +249,10 @@ class Roster(Protocol):
         """A message is handled. Waits."""
         ...
 
+    def catch_up(self, record: Record) -> None:
+        """Learn what others have accepted of this client: a greeting that tells less would say that it is forgotten. Waits."""
+        ...
+
     def presence(self, audience: str) -> list[Presence]:
         """Return who is here and hears an audience, in the order of arrival. Waits."""
         ...

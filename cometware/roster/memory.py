@@ -131,6 +131,9 @@ class MemoryRoster:
     def accept(self, record: Record, number: int) -> None:
         record.accepted = number
 
+    def catch_up(self, record: Record) -> None:
+        pass
+
     def presence(self, audience: str) -> list[Presence]:
         return [present(record) for record in self if record.state is State.OPEN and record.hears(audience)]
 

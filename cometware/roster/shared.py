@@ -308,6 +308,12 @@ class SharedRoster:
         except LogUnavailable:
             pass  # it is handled; the next `turn` says so
 
+    def catch_up(self, record: Record) -> None:
+        if isinstance(record, SharedRecord) and record.is_home:  # else `open` has just asked
+            facts = self._store.load(record.id)
+            if facts is not None and facts.birth == record.facts.birth:
+                record.take_over(facts, self.worker)
+
     def presence(self, audience: str) -> list[Presence]:
         here = [facts for facts in self._store.all() if facts.state == change.OPEN]
         return [present(SharedRecord(facts)) for facts in sorted(here, key=_since) if facts.hears(audience)]

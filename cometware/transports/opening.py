@@ -68,6 +68,8 @@ def admit(
         _open(worker, record, Client(worker.channel, record, transport, dialect, environ))
     elif record.state is State.OPENING:
         _await_opening(worker, record)
+    elif transport != "post" and (transport != "poll" or asked.tell_accepted or not asked.has_position):
+        _catch_up(worker, record)
     if record.state is State.OPEN and record.close is not None:
         worker.close_client(record, record.close)  # before its control has come through the log
     if record.state is State.ENDED:
@@ -151,6 +153,13 @@ def _open(worker: Worker, record: Record, client: Client) -> None:
             if record.settled is settled:
                 record.settled = Refused(503, "the opening of this client was given up")
         settled.set()
+
+
+def _catch_up(worker: Worker, record: Record) -> None:
+    try:
+        worker.roster.catch_up(record)
+    except LogUnavailable:
+        raise _away() from None
 
 
 def _settle(worker: Worker, record: Record) -> None:

@@ -203,6 +203,15 @@ class SharedRosterContract:
         assert one.turn(here, 3) is Turn.EARLY
         assert there.accepted == 1
 
+    def test_a_worker_learns_what_others_have_accepted_of_its_client(self, one: SharedRoster, two: SharedRoster) -> None:
+        home = come(one)
+        visited = two.open(arrival(transport="post")).record
+        assert two.turn(visited, 1) is Turn.GO
+        two.accept(visited, 1)
+        assert one.open(arrival(now=2)).record is home
+        one.catch_up(home)
+        assert (home.accepted, home.queued) == (1, 1)
+
     def test_what_a_dead_worker_had_begun_is_begun_again(self, one: SharedRoster, two: SharedRoster) -> None:
         here, there = come(one), two.open(arrival(transport="post")).record
         assert one.turn(here, 1) is Turn.GO
