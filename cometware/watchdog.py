@@ -41,7 +41,7 @@ class Watchdog:
         frame = _innermost(sys._current_frames().get(event.hub.thread_ident))
         if frame is None:
             return
-        place = (frame.f_code.co_filename, frame.f_lineno)
+        place = (frame.f_code.co_filename, _line(frame))
         now = time.monotonic()
         if now - self._told.get(place, -_AGAIN_SECONDS) >= _AGAIN_SECONDS:
             self._told[place] = now
@@ -59,3 +59,9 @@ def _innermost(frame: FrameType | None) -> FrameType | None:
     while frame is not None and frame.f_globals.get("__name__", "").startswith("gevent."):
         frame = frame.f_back
     return frame
+
+
+def _line(frame: FrameType) -> int:
+    """Return where a frame is; where its function begins, if it is at an instruction of no line (PEP 626)."""
+    line: int | None = frame.f_lineno
+    return frame.f_code.co_firstlineno if line is None else line
