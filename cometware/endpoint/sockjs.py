@@ -20,7 +20,7 @@ from werkzeug.wrappers import Response
 
 from cometware.client import Environ
 from cometware.core import framing, keys
-from cometware.core.entry import Entry, Position
+from cometware.core.entry import Position
 from cometware.core.events import FORBIDDEN, UNAUTHORISED, Close, Received
 from cometware.core.negotiation import Asked, NotNegotiable, Transport
 from cometware.core.origin import Verdict
@@ -241,11 +241,12 @@ def _admit(exchange: Exchange, transport: str) -> Admission | Close:
         return Close(UNAUTHORISED if refused.status == 401 else FORBIDDEN, refused.reason)
     if admission.record.connections:
         return sockjs.ANOTHER_OPEN
-    if admission.opened:
-        admission.record.position = admission.position
-    elif admission.close is None and admission.record.position is None:
-        return sockjs.INTERRUPTED
     return admission
+
+
+def _pick_up(exchange: Exchange, admission: Admission) -> Position | None:
+    """Return where a session reads on: None if it has a connection at another worker, or had one that is gone."""
+    return admission.position if admission.opened else exchange.worker.roster.pick_up(admission.record)
 
 
 def _stream(exchange: Exchange, transport: str, function: str) -> Iterable[bytes]:
@@ -269,8 +270,10 @@ def _stream(exchange: Exchange, transport: str, function: str) -> Iterable[bytes
     ]
     prelude = {"xhr_streaming": sockjs.PRELUDE, "eventsource": b"\r\n"}.get(transport) or sockjs.htmlfile_page(function)
     head = framing.head("200 OK", headers) + (framing.chunk(prelude) if chunked else prelude)
-    if isinstance(admission, Close):
-        body = shape.write(SOCKJS.close(admission)) + (framing.LAST_CHUNK if chunked else b"")
+    position = None if isinstance(admission, Close) else _pick_up(exchange, admission)
+    if isinstance(admission, Close) or (position is None and admission.close is None):
+        close = admission if isinstance(admission, Close) else sockjs.INTERRUPTED
+        body = shape.write(SOCKJS.close(close)) + (framing.LAST_CHUNK if chunked else b"")
         taken = server.take(exchange.environ)
         told = Connection(exchange.worker, taken.sock, shape, None)
         told.park()
@@ -281,8 +284,7 @@ def _stream(exchange: Exchange, transport: str, function: str) -> Iterable[bytes
         taken = server.take(exchange.environ)
         record = admission.record
         connection = SockJSStream(exchange.worker, taken.sock, shape, record, chunked=chunked)
-        position, record.position = record.position or admission.position, None
-        _begin(connection, admission, head, position)
+        _begin(connection, admission, head, position or admission.position)
     if admission.opened:
         connection.carried(len(shape.write(OPENED)))
     return taken.result
@@ -291,36 +293,34 @@ def _stream(exchange: Exchange, transport: str, function: str) -> Iterable[bytes
 def _poll(exchange: Exchange, function: str) -> Iterable[bytes]:
     """Answer a poll at once if there is something to say, else park it until there is."""
     worker, shape = exchange.worker, shapes.SOCKJS_XHR
+    if not exchange.server.can_park:
+        raise NotNegotiable(503, "server", f"no request may be held here: {exchange.server.why}")
     is_whole = _drain_body(exchange)
     admission = _admit(exchange, "poll")
     if isinstance(admission, Close):
         return _told(exchange, shape, admission, function)
     record = admission.record
     if admission.opened:
-        worker.polled(record, stays=True)
+        worker.roster.put_down(record, admission.position)
+        worker.left_alone(record)
         return _answered(exchange, shape.write(OPENED), function)
     if admission.close is not None:
         return _told(exchange, shape, admission.close, function)
-    assert record.position is not None
+    position = _pick_up(exchange, admission)
+    if position is None:
+        return _told(exchange, shape, sockjs.INTERRUPTED, function)
     try:
-        entries, reached = _read(exchange, admission, record.position)
+        entries, reached = worker.read(record, position, worker.log.head.offset)
     except Gap as gap:
         close = history_lost(gap.reason)
         worker.close_client(record, close)
         return _told(exchange, shape, close, function)
     body = worker.share(shape, entries) if entries else b""
     if body:
-        record.position = reached
-        worker.polled(record, stays=True)
+        worker.roster.put_down(record, reached)
+        worker.left_alone(record)
         return _answered(exchange, body, function)
-    if not exchange.server.can_park:
-        raise NotNegotiable(503, "server", f"no request may be held here: {exchange.server.why}")
     return _hold(exchange, admission, reached, function, keep_alive=is_whole)
-
-
-def _read(exchange: Exchange, admission: Admission, position: Position) -> tuple[list[Entry], Position]:
-    worker = exchange.worker
-    return worker.read(admission.record, position, worker.log.head.offset)
 
 
 def _hold(exchange: Exchange, admission: Admission, position: Position, function: str, *, keep_alive: bool) -> Iterable[bytes]:
@@ -342,7 +342,6 @@ def _hold(exchange: Exchange, admission: Admission, position: Position, function
         if plan.keep_alive:
             parked.early = taken.early
         parked.park()
-        record.position = None
         parked.hold(plan, position)
     return taken.result
 
@@ -374,7 +373,7 @@ def _send(exchange: Exchange, *, is_script: bool) -> Response:
         if close:
             response.headers["Connection"] = "close"
         return response
-    record = worker.roster.get(keys.client_id(exchange.asked.key or "", exchange.ask_user()))
+    record = worker.roster.find(keys.client_id(exchange.asked.key or "", exchange.ask_user()))
     if record is None:
         return Response("404 Error: this session is not open here\n", 404, content_type=_TEXT)
     kind, _ = parse_options_header(environ.get("CONTENT_TYPE", ""))

@@ -29,9 +29,8 @@ class Record:
     `key` names the client's key (None: it had none, and lives as long as its connection); `close` is what its next request
     will be told; `transport` and `dialect` are those by which it last came, `why` tells the cause of that; `connections` are
     those of this process, the newest last; `inbox`, `early` and `queued` belong to whoever runs its handlers, `away_tick` and
-    `is_queued` to whoever watches over its grace. `position` is where a client reads on that carries none itself (SockJS), as
-    long as it has no connection. `cookie` and `site` are all that is kept of its requests, and only if there
-    are hooks.
+    `is_queued` to whoever watches over its grace. `position` is what was put down for it (`Roster.put_down`). `cookie` and
+    `site` are all that is kept of its requests, and only if there are hooks.
     """
 
     __slots__ = (
@@ -251,6 +250,18 @@ class Roster(Protocol):
 
     def catch_up(self, record: Record) -> None:
         """Learn what others have accepted of this client: a greeting that tells less would say that it is forgotten. Waits."""
+        ...
+
+    def put_down(self, record: Record, position: Position) -> None:
+        """Keep where a client reads on that carries no position itself: it has no connection just now. Waits."""
+        ...
+
+    def pick_up(self, record: Record) -> Position | None:
+        """Return what was put down, to whoever asks first: the client has a connection here from now on. Waits."""
+        ...
+
+    def find(self, id: str) -> Record | None:
+        """Return the record of a client that is here, on whichever worker; nobody is opened by this. Waits."""
         ...
 
     def presence(self, audience: str) -> list[Presence]:

@@ -24,7 +24,8 @@ class Facts:
 
     `home` is the worker that looks after its grace: the one to which it came last, at the time `arrived` by that worker's
     clock. `taken` is the number of the message that `taker` handles, or handled last; `ender` the worker that runs its
-    `on_close` just now. `request` is what hooks need of its requests.
+    `on_close` just now. `position` is where it reads on, if it carries none itself and has no connection. `request`
+    is what hooks need of its requests.
     """
 
     id: str
@@ -45,6 +46,7 @@ class Facts:
     taker: str = ""
     close: Close | None = None
     ender: str = ""
+    position: str = ""
     request: dict[str, str] = field(default_factory=dict)
 
     def hears(self, audience: str) -> bool:
@@ -151,6 +153,22 @@ def close(why: Close) -> Change:
         if facts is None or facts.state == ENDED or facts.close is not None:
             return facts
         return replace(facts, close=why)
+
+    return change
+
+
+def put_down(position: str) -> Callable[[Facts], Facts]:
+    """It has no connection any more, and will read on from here."""
+    return lambda facts: replace(facts, position=position) if facts.state == OPEN else facts
+
+
+def pick_up(worker: str, seen: float) -> Callable[[Facts], Facts]:
+    """It has a connection at this worker, if it had none: of two that come at once, one finds the position."""
+
+    def change(facts: Facts) -> Facts:
+        if facts.state != OPEN or not facts.position:
+            return facts
+        return replace(facts, position="", home=worker, arrived=max(facts.arrived, seen))
 
     return change
 

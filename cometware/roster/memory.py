@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from cometware.core.entry import Position
 from cometware.core.events import Close
 from cometware.limits import Limits
 from cometware.logs.base import real_lock
@@ -133,6 +134,16 @@ class MemoryRoster:
 
     def catch_up(self, record: Record) -> None:
         pass
+
+    def put_down(self, record: Record, position: Position) -> None:
+        record.position = position
+
+    def pick_up(self, record: Record) -> Position | None:
+        position, record.position = record.position, None
+        return position
+
+    def find(self, id: str) -> Record | None:
+        return self._records.get(id)
 
     def presence(self, audience: str) -> list[Presence]:
         return [present(record) for record in self if record.state is State.OPEN and record.hears(audience)]

@@ -13,6 +13,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import NamedTuple, Protocol, cast
 
+from cometware.core.entry import Position
 from cometware.core.events import Close
 from cometware.errors import LogUnavailable
 from cometware.limits import Limits
@@ -313,6 +314,21 @@ class SharedRoster:
             facts = self._store.load(record.id)
             if facts is not None and facts.birth == record.facts.birth:
                 record.take_over(facts, self.worker)
+
+    def put_down(self, record: Record, position: Position) -> None:
+        self._change_record(record, change.put_down(str(position)))
+
+    def pick_up(self, record: Record) -> Position | None:
+        assert isinstance(record, SharedRecord)
+        before, after = self._change_record(record, change.pick_up(self.worker, record.seen))
+        return None if before is None or before == after else Position.parse(before.position)
+
+    def find(self, id: str) -> Record | None:
+        record = self._here(id)
+        if record is not None and record.is_home and _stays(record):
+            return record
+        facts = self._store.load(id)
+        return None if facts is None or facts.state == change.OPENING else self._take_in(facts)
 
     def presence(self, audience: str) -> list[Presence]:
         here = [facts for facts in self._store.all() if facts.state == change.OPEN]

@@ -7,8 +7,12 @@ knows what of it has arrived.
 from __future__ import annotations
 
 from _socket import socket as RawSocket
+from collections.abc import Callable
 from email.utils import formatdate
+from functools import partial
 from typing import TYPE_CHECKING
+
+import gevent
 
 from cometware.core.entry import Position
 from cometware.core.events import HISTORY_LOST, Close
@@ -16,7 +20,7 @@ from cometware.core.framing import websocket_close
 from cometware.dialects import sockjs
 from cometware.dialects.base import Shape
 from cometware.dialects.shapes import SOCKJS_WEBSOCKET, SOCKJS_XHR
-from cometware.errors import BadFrame
+from cometware.errors import BadFrame, LogUnavailable
 from cometware.roster.base import Record, State
 from cometware.transports.connection import Answer, Connection
 from cometware.transports.poll import GiveBack, Plan, Poll
@@ -78,12 +82,14 @@ class SockJSStream(Stream):
     def carried(self, size: int) -> None:
         self.left_bytes -= size - len(f"{size:x}\r\n\r\n") if self.chunked else size  # the frames alone count
         if self.left_bytes <= 0 and not self.closed and not self.finishing:
-            record, position = self.record, self.worker.position_of(self)
-            assert record is not None
-            record.position = position
+            position = self.worker.position_of(self)
             self.worker.detach(self)
-            self.write(self.goodbye(Close(1000)))
-            self.finish()
+            self.position = None
+            _put_down(self, position, self._finish)
+
+    def _finish(self) -> None:
+        self.write(self.goodbye(Close(1000)))
+        self.finish()
 
     def end(self, close: Close) -> None:
         super().end(close)
@@ -119,11 +125,12 @@ class SockJSPoll(Poll):
 
     def answer(self, parts: Answer) -> None:
         record = self.record
-        assert record is not None
-        record.position = parts.position
+        if record is None or self not in record.connections:
+            return  # it is being answered
         if self.function:
             parts = parts._replace(tail=_tail(sockjs.script(self.function, parts.body)))
-        super().answer(parts)
+        self.worker.detach(self)
+        _put_down(self, parts.position, partial(super().answer, parts))
 
     def end(self, close: Close) -> None:
         record = self.record
@@ -147,6 +154,27 @@ class SockJSPoll(Poll):
 
     def next_request(self, data: bytes) -> None:
         self.hand_back(data)
+
+
+def _put_down(connection: Connection, position: Position, then: Callable[[], None]) -> None:
+    """Keep where a session reads on, and then end its response: the client asks for the next at once, of any worker."""
+    worker, record = connection.worker, connection.record
+    assert record is not None
+    if worker.roster.is_shared:
+        gevent.spawn(_put_down_first, connection, record, position, then)
+    else:
+        worker.roster.put_down(record, position)
+        then()
+
+
+def _put_down_first(connection: Connection, record: Record, position: Position, then: Callable[[], None]) -> None:
+    try:
+        connection.worker.roster.put_down(record, position)
+    except LogUnavailable:
+        connection.lost("store")
+    else:
+        if not connection.closed:
+            then()
 
 
 def _tail(body: bytes) -> bytes:

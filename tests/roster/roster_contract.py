@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 
 import pytest
 
-from cometware import Limits
+from cometware import Limits, Position
 from cometware.roster.base import Arrival, Record, Roster, RosterFull, State
 
 SECONDS = 30
@@ -151,3 +151,19 @@ class RosterContract(ABC):
         for record in roster:
             let_go(roster, record)
         assert len(roster) == 0
+
+    def test_what_is_put_down_is_picked_up_once(self, roster: Roster) -> None:
+        record, _ = knock(roster, "a", "k", None, 1)
+        roster.settle(record)
+        record.state = State.OPEN
+        assert roster.pick_up(record) is None
+        roster.put_down(record, Position("x7", 12))
+        assert roster.pick_up(record) == Position("x7", 12)
+        assert roster.pick_up(record) is None
+
+    def test_who_was_never_opened_is_not_found(self, roster: Roster) -> None:
+        assert roster.find("a") is None
+        record, _ = knock(roster, "a", "k", None, 1)
+        roster.settle(record)
+        record.state = State.OPEN
+        assert roster.find("a") is record

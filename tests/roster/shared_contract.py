@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from cometware import Limits
+from cometware import Limits, Position
 from cometware.core.events import REVOKED, Close
 from cometware.roster.base import Arrival, Idle, Record, State, Turn
 from cometware.roster.shared import HELD, TAKEN, UNKNOWN, SharedRoster
@@ -280,6 +280,26 @@ class SharedRosterContract:
     def forget_all(self, roster: SharedRoster) -> None:
         """Have the store lose all it knows."""
         raise NotImplementedError
+
+    def test_a_position_that_one_worker_put_down_another_picks_up_once(self, one: SharedRoster, two: SharedRoster) -> None:
+        here = come(one)
+        assert one.pick_up(here) is None
+        one.put_down(here, Position("x7", 12))
+        there, _, _ = two.open(arrival(now=2))
+        assert two.pick_up(there) == Position("x7", 12)
+        assert one.pick_up(here) is two.pick_up(there) is None
+        two.put_down(there, Position("x7", 13))
+        assert one.pick_up(here) == Position("x7", 13)  # though this worker has not heard yet that it was elsewhere
+        assert one.is_idle(here) is not Idle.ELSEWHERE  # and is its home again
+
+    def test_a_client_of_another_worker_is_found_and_nobody_is_opened_by_that(
+        self, one: SharedRoster, two: SharedRoster
+    ) -> None:
+        assert two.find("a") is None
+        come(one, user="ann")
+        found = two.find("a")
+        assert found is not None and (found.user, found.state) == ("ann", State.OPEN)
+        assert one.find("a") is not found
 
     def test_presence_is_of_all_workers_in_the_order_of_arrival(self, one: SharedRoster, two: SharedRoster) -> None:
         come(one, "b", key="k1", user="bob", now=2)
