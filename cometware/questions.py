@@ -48,11 +48,11 @@ class Questions:
                 raise TimeoutError(f"the client {client_id} has not acknowledged within {timeout:g} s")
             return question.answer
         finally:
-            del self._waiting[client_id, number]
+            self._waiting.pop((client_id, number), None)
 
     def answer(self, client_id: str, number: int, data: Data) -> None:
-        """A client has acknowledged something; what nobody waits for is passed over."""
-        question = self._waiting.get((client_id, number))
+        """A client has acknowledged something; what nobody waits for, or a second time, is passed over."""
+        question = self._waiting.pop((client_id, number), None)
         if question is not None:
             question.answer = data
             question.signal.set()
