@@ -45,7 +45,7 @@ class SocketIO:
             json.dumps(options),
         ]
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        self._told: queue.Queue[dict[str, Any] | None] = queue.Queue()
+        self.told: queue.Queue[dict[str, Any] | None] = queue.Queue()
         self._kept: list[dict[str, Any]] = []
         self._acks = 0
         self._thread = threading.Thread(target=self._read)
@@ -54,8 +54,8 @@ class SocketIO:
     def _read(self) -> None:
         assert self._process.stdout is not None
         for line in self._process.stdout:
-            self._told.put(untagged(json.loads(line)))
-        self._told.put(None)
+            self.told.put(untagged(json.loads(line)))
+        self.told.put(None)
 
     def __enter__(self) -> SocketIO:
         return self
@@ -75,7 +75,7 @@ class SocketIO:
                 return self._kept.pop(index)
         while True:
             try:
-                line_or_end = self._told.get(timeout=LIMIT_SECONDS)
+                line_or_end = self.told.get(timeout=LIMIT_SECONDS)
             except queue.Empty:
                 raise AssertionError(f"no {wanted} within {LIMIT_SECONDS} s; what came was {self._kept[-10:]}") from None
             assert line_or_end is not None, f"the client has ended; what came was {self._kept[-10:]}"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import queue
 from collections.abc import Iterator
+from contextlib import ExitStack
 from typing import Any
 
 import pytest
@@ -42,3 +44,92 @@ def test_events_and_acknowledgements_go_both_ways(version: int, way: str, server
         if way == "upgrade":
             it.wait(on="upgrade")
         assert it.ask("who")[0]["transport"] == ("poll" if way == "polling" else "websocket")
+
+
+@pytest.mark.parametrize(("version", "way"), BEST)
+def test_everybody_hears_it_but_the_sender(version: int, way: str, server: Server) -> None:
+    with client(version, way, server) as one, client(version, way, server) as two:
+        one.connected(), two.connected()
+        one.emit("others", {"n": 1}, HOSTILE)
+        assert two.event("others") == [{"n": 1}, HOSTILE]
+        server.publish(HOSTILE)
+        assert one.event("message") == two.event("message") == [HOSTILE]
+        one.emit("others", 2)
+        assert two.event("others") == [2]
+        with pytest.raises(queue.Empty):
+            one.told.get_nowait()
+
+
+@pytest.mark.parametrize(("version", "way"), BEST)
+def test_namespaces_are_channels_of_their_own(version: int, way: str, server: Server) -> None:
+    admin = "/admin?word=sesame" if version == 2 else "/admin"
+    auths = {"/admin": {"word": "sesame"}}
+    with client(version, way, server, namespaces=["/", admin], auths=auths) as it:
+        it.connected(), it.connected(admin)
+        assert it.ask("echo", 1, namespace=admin) == [["admin", 1]]
+        assert it.event("echo", admin) == ["admin", 1]
+        assert it.ask("echo", 1) == [1]
+        server.publish("for admins", admin=True)
+        assert it.event("message", admin) == ["for admins"]
+
+
+@pytest.mark.parametrize(("version", "way"), BEST)
+def test_a_refusal_reaches_the_client(version: int, way: str, server: Server) -> None:
+    with client(version, way, server, namespaces=["/admin", "/nope"]) as it:
+        name = "error" if version == 2 else "connect_error"
+        told = it.wait(on=name, namespace="/admin")
+        assert (told["message"], told["data"]) == ("say the word", None if version == 2 else {"status": 401})
+        assert it.wait(on=name, namespace="/nope")["message"] == "Invalid namespace"
+
+
+@pytest.mark.parametrize("version", [2, 4])
+def test_a_client_that_is_sent_away_stays_away_and_one_that_is_to_come_back_does(version: int, server: Server) -> None:
+    with client(version, "websocket", server) as it:
+        it.connected()
+        it.emit("kick", 4000)
+        assert it.event("last") == ["last"]
+        assert it.wait(on="disconnect")["reason"] in ("transport close", "transport error")
+        it.connected()
+        it.emit("kick", 4403)
+        assert it.wait(on="disconnect")["reason"] == "io server disconnect"
+
+
+@pytest.mark.parametrize(("version", "way"), CLIENTS)
+def test_a_server_that_restarts_is_found_again(version: int, way: str) -> None:
+    with ExitStack() as stack:
+        with serve(application="tests.foreign.app:app") as first:
+            it = stack.enter_context(client(version, way, first))
+            it.connected()
+        it.wait(on="disconnect")
+        stack.enter_context(serve(application="tests.foreign.app:app", port=first.port))
+        it.connected()
+        assert it.ask("echo", 1) == [1]
+
+
+@pytest.mark.parametrize("version", [2, 3, 4])
+def test_an_upgrade_under_flood_loses_and_reorders_nothing(version: int, server: Server) -> None:
+    with client(version, "upgrade", server) as it:
+        it.connected()
+        for number in range(300):
+            it.emit("echo", number)
+            if number % 10 == 0:
+                server.publish(number)
+        assert [it.event("echo") for _ in range(300)] == [[number] for number in range(300)]
+        assert [it.event("message") for _ in range(30)] == [[number] for number in range(0, 300, 10)]
+        it.wait(on="upgrade")
+
+
+def test_a_client_recovers_what_it_missed_and_its_rooms() -> None:
+    with serve(application="tests.foreign.app:app", environ={"RECOVERY": "1"}) as server:
+        for way in WAYS:
+            with client(4, way, server, auths={"/": {"room": "r"}}, reconnectionDelay=500) as it:
+                before = it.connected()
+                if way == "upgrade":
+                    it.wait(on="upgrade")
+                it.command(drop=True)
+                it.wait(on="disconnect")
+                position = server.publish("missed", to="room:r")
+                after = it.connected()
+                assert after["recovered"] is True
+                assert after["id"] == before["id"]
+                assert it.event("message") == ["missed", position]

@@ -162,9 +162,9 @@ MASK = b"\x37\xfa\x21\x3d"
 def masked(opcode: int, payload: bytes, *, fin: bool = True) -> bytes:
     """Write a client's frame (RFC 6455 §5.2)."""
     size = len(payload)
-    length = bytes([0x80 | size])
-    if size > 125:
-        length = b"\xfe" + size.to_bytes(2, "big") if size < 65536 else b"\xff" + size.to_bytes(8, "big")
+    length = bytes([0x80 | size]) if size < 126 else b"\xff" + size.to_bytes(8, "big")
+    if 126 <= size < 65536:
+        length = b"\xfe" + size.to_bytes(2, "big")
     return bytes([0x80 * fin | opcode]) + length + MASK + bytes(b ^ MASK[i % 4] for i, b in enumerate(payload))
 
 

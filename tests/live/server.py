@@ -136,13 +136,14 @@ def serve(
     command: Sequence[str] = (),
     environ: dict[str, str] | None = None,
     excused: str = "",
+    port: int = 0,
 ) -> Iterator[Server]:
     """Run an application for the length of the block; afterwards it must have ended well and logged no traceback.
 
     `command` is another server's: it says somewhere where it listens, and may end by the signal itself. `excused` are the
     errors of an application that is not ours.
     """
-    own = [sys.executable, "-m", "cometware", "serve", application, "--bind", "127.0.0.1:0"]
+    own = [sys.executable, "-m", "cometware", "serve", application, "--bind", f"127.0.0.1:{port}"]
     environment = os.environ | {"LIMITS": json.dumps(limits or {}), "SUBPROTOCOLS": subprotocols} | (environ or {})
     with (
         tempfile.TemporaryFile("w+") as errors,

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator
 from typing import Any
-from unittest import mock
 
 import pytest
 
@@ -316,10 +314,8 @@ def test_namespaces_that_poll_are_heard_each(server: Server) -> None:
 
 @pytest.fixture(scope="module")
 def recovering() -> Iterator[Server]:
-    with (
-        mock.patch.dict(os.environ, RECOVERY="1"),
-        serve(PATIENT | {"window_entries": 50}, application="tests.foreign.app:app") as server,
-    ):
+    limits = PATIENT | {"window_entries": 50}
+    with serve(limits, application="tests.foreign.app:app", environ={"RECOVERY": "1"}) as server:
         yield server
 
 
