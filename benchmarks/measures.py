@@ -20,6 +20,7 @@ from benchmarks.servers import (
     BY_HAND,
     COMETWARE,
     FLOOR,
+    OVER_SOCKETIO,
     SOCKETIO,
     THREADED,
     THREADS,
@@ -49,6 +50,10 @@ WAYS: Mapping[str, Mapping[str, Way]] = {
     FLOOR: {WEBSOCKET: Way(WebSocket, "/ws"), SSE: Way(EventStream, "/sse"), POLL: Way(Poll, "/poll")},
     COMETWARE: {WEBSOCKET: Way(WebSocket, "/comet"), SSE: Way(EventStream, "/comet"), POLL: Way(Poll, "/comet")},
     THREADED: {WEBSOCKET: Way(WebSocket, "/comet")},
+    OVER_SOCKETIO: {
+        WEBSOCKET: Way(SocketIO, "/comet" + _ENGINE + "websocket"),
+        POLL: Way(SocketIOPoll, "/comet" + _ENGINE + "polling"),
+    },
     SOCKETIO: {WEBSOCKET: Way(SocketIO, _ENGINE + "websocket"), POLL: Way(SocketIOPoll, _ENGINE + "polling")},
     BY_HAND: {WEBSOCKET: Way(WebSocket, "/ws"), SSE: Way(EventStream, "/sse")},
 }

@@ -24,6 +24,7 @@ COMETWARE = "cometware"
 THREADED = "cometware, threads"
 THREADS = 4
 """Native threads of that one's application, and as many of its handlers."""
+OVER_SOCKETIO = "cometware, Socket.IO"
 SOCKETIO = "Flask-SocketIO"
 BY_HAND = "by hand"
 
@@ -32,6 +33,7 @@ _COMMANDS = {
     BARE: ["cometware", "serve", "benchmarks.apps:bare", "--bind", "127.0.0.1:0"],
     COMETWARE: ["cometware", "serve", "benchmarks.apps:app", "--bind", "127.0.0.1:0"],
     THREADED: ["cometware", "serve", "benchmarks.apps:blocking", "--bind", "127.0.0.1:0"],
+    OVER_SOCKETIO: ["cometware", "serve", "benchmarks.apps:app", "--bind", "127.0.0.1:0"],
     SOCKETIO: ["benchmarks.peers", "flask-socketio"],
     BY_HAND: ["benchmarks.peers", "by-hand"],
 }
