@@ -59,6 +59,7 @@ def test_a_ticket_that_one_takes_moves_on_the_others_queue(visit: Visit) -> None
     expect(bob.locator("#flashes .flash")).to_have_count(0)
 
 
+@pytest.mark.full
 def test_what_the_admin_changes_and_a_form_adds_is_on_the_queue(server: Server, visit: Visit) -> None:
     ann, bob = visit("ann"), visit("bob")
     ann.click("text=New ticket")
@@ -98,6 +99,7 @@ def test_a_note_and_who_writes_one_is_seen_by_who_looks_at_the_ticket(visit: Vis
     expect(cleo.locator("#state")).to_have_text("Solved: bob")
 
 
+@pytest.mark.full
 def test_an_announcement_is_read_by_everybody(visit: Visit) -> None:
     ann, bob = visit("ann"), visit("bob")
     ann.fill("#id_text", "The café closes at four.")
