@@ -24,6 +24,8 @@ from cometware.endpoint.exchange import Exchange, StartResponse
 from cometware.endpoint.gate import Gate, refuse, without_credentials
 from cometware.endpoint.serve import Endpoint
 from cometware.errors import BadFrame, Refused
+from cometware.servers.base import Parking
+from cometware.servers.passed import Door, Passed, pass_on
 from cometware.transports.engine import Engine, EnginePlan, Session
 from cometware.transports.enginesocket import EngineSocket
 from cometware.transports.poll import SCRIPT_TYPE, Poll
@@ -72,8 +74,9 @@ class SocketIOService:
             environ = without_credentials(environ)
         return self._main.serve(environ, start_response, headers, self._answer)
 
-    def _engine_of(self, worker: Worker) -> Engine:
-        """Return the sessions of this event loop."""
+    def _engine_of(self, exchange: Exchange) -> Engine:
+        """Return the sessions of this event loop; beside other processes, they are to be found by those, too."""
+        worker = exchange.worker
         if self._engine is None or self._engine.worker is not worker:
 
             def namespace(endpoint: Endpoint) -> Callable[[], Worker]:
@@ -82,11 +85,16 @@ class SocketIOService:
             namespaces = {name: namespace(endpoint) for name, endpoint in self._endpoints.items()}
             namespaces[ROOT] = lambda: worker
             self._engine = Engine(worker, namespaces, self._main.find_user, recovery=self._recovery)
+            if exchange.environ.get("wsgi.multiprocess") and isinstance(exchange.server, Parking):
+                Door(self._engine.home, self._serve_passed, 2 * worker.limits.max_message_bytes)
         return self._engine
+
+    def _serve_passed(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        return self.serve(environ, start_response, "")
 
     def _answer(self, exchange: Exchange) -> Iterable[bytes]:
         try:
-            return _route(exchange, self._engine_of(exchange.worker))
+            return _route(exchange, self._engine_of(exchange))
         except BadEngineRequest as error:
             response = error_response(error.code, error.message)
         except NotNegotiable as error:
@@ -144,7 +152,8 @@ def _route(exchange: Exchange, engine: Engine) -> Iterable[bytes]:
         return _open_websocket(exchange, engine, version, query)
     session = engine.sessions.get(sid)
     if session is None:
-        return _farewell(exchange, engine, sid)
+        passed = _elsewhere(exchange, engine, sid)
+        return _farewell(exchange, engine, sid) if passed is None else passed
     if query.get("EIO") != str(session.version):
         raise BadEngineRequest(BAD_REQUEST, f"this session speaks EIO={session.version}")
     if transport == "websocket":
@@ -160,6 +169,19 @@ def _route(exchange: Exchange, engine: Engine) -> Iterable[bytes]:
     response = Response("", 405)
     response.headers["Allow"] = "GET, POST, OPTIONS"
     return exchange.respond(response)
+
+
+def _elsewhere(exchange: Exchange, engine: Engine, sid: str) -> Iterable[bytes] | None:
+    """Let the process have the request that has its session; None if there is none."""
+    home = engine.home_of(sid)
+    if home is None or isinstance(exchange.server, Passed):
+        return None
+    limits = exchange.worker.limits
+    try:
+        body = read_body(exchange.environ, limits.max_message_bytes, limits.body_seconds)
+    except UploadRefused as refused:
+        return exchange.respond(_too_much(refused))
+    return pass_on(home, exchange.server, exchange.environ, body)
 
 
 def _version(query: Mapping[str, str]) -> int:
@@ -322,16 +344,20 @@ def _post(exchange: Exchange, session: Session) -> Response:
                 break
         _await_room(session, limits.answer_seconds)
     except UploadRefused as refused:
-        response = Response("", refused.answer.status)
-        if refused.answer.close:
-            response.headers["Connection"] = "close"
-        return response
+        return _too_much(refused)
     except BadFrame as error:
         session.close("protocol")
         raise BadEngineRequest(BAD_REQUEST, error.message) from None
     finally:
         session.posting = False
     return Response("ok", content_type="text/html")
+
+
+def _too_much(refused: UploadRefused) -> Response:
+    response = Response("", refused.answer.status)
+    if refused.answer.close:
+        response.headers["Connection"] = "close"
+    return response
 
 
 def _packets(body: bytes, environ: Environ, version: int) -> Iterable[engineio.Packet]:

@@ -39,6 +39,7 @@ _LEFT_SECONDS = 1.0
 _ENDED_SECONDS = 30.0
 """How long the one poll that is under way, or comes next, is told that a session has ended."""
 _FAREWELLS = 1000
+_HOME_BYTES = 9
 _MAX_OWED = 1000
 """Packets that a session may be owed beside its mail; more of them only a hostile client provokes."""
 
@@ -59,6 +60,8 @@ class Engine:
         self.find_user = find_user
         self.recovery = recovery
         self.sessions: dict[str, Session] = {}
+        self.home = secrets.token_urlsafe(_HOME_BYTES)
+        """The name of this process, with which the id of each of its sessions begins."""
         self._farewells: OrderedDict[str, tuple[float, bytes]] = OrderedDict()
 
     def open(self, version: int, environ: Environ, *, base64: bool) -> Session:
@@ -70,9 +73,14 @@ class Engine:
         limits = self.worker.limits
         if len(self.sessions) >= limits.max_clients:
             raise Refused(503, f"this worker keeps {limits.max_clients} sessions; see Limits.max_clients")
-        session = Session(self, secrets.token_urlsafe(24), version, environ, base64=base64)
+        session = Session(self, self.home + secrets.token_urlsafe(24), version, environ, base64=base64)
         self.sessions[session.sid] = session
         return session
+
+    def home_of(self, sid: str) -> str | None:
+        """Which other process may have this session? None: this one, or the id is none of ours."""
+        home = sid[: len(self.home)]
+        return home if is_key(sid) and home != self.home else None
 
     def farewell(self, sid: str) -> bytes | None:
         """Return what the next poll of a session that has ended is to be told; once."""

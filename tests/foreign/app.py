@@ -12,8 +12,9 @@ from cometware import Args, Channel, Client, Cometware, Limits, Refused
 
 app = Flask(__name__)
 limits = Limits(**json.loads(os.environ.get("LIMITS", "{}")))
-channel = Channel(limits=limits)
-admin = Channel(limits=limits)
+url = os.environ.get("CHANNEL", "memory:")
+channel = Channel(url, limits=limits)
+admin = Channel(url, name="admin", limits=limits)
 closed: list[str] = []
 
 
@@ -63,7 +64,8 @@ def fail(client: Client, data: Any) -> None:
 
 @channel.on("who")
 def who(client: Client, data: Any) -> Any:
-    return {"id": client.id, "transport": client.transport, "dialect": client.dialect, "rooms": sorted(client.rooms)}
+    rooms = sorted(client.rooms)
+    return {"id": client.id, "transport": client.transport, "dialect": client.dialect, "rooms": rooms, "process": os.getpid()}
 
 
 @channel.on("kick")

@@ -46,7 +46,7 @@ class SocketIO:
         ]
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         self.told: queue.Queue[dict[str, Any] | None] = queue.Queue()
-        self._kept: list[dict[str, Any]] = []
+        self.kept: list[dict[str, Any]] = []
         self._acks = 0
         self._thread = threading.Thread(target=self._read)
         self._thread.start()
@@ -70,18 +70,18 @@ class SocketIO:
 
     def wait(self, **wanted: Any) -> dict[str, Any]:
         """Return the next thing told that is like this; what came before it is kept for others."""
-        for index, line in enumerate(self._kept):
+        for index, line in enumerate(self.kept):
             if wanted.items() <= line.items():
-                return self._kept.pop(index)
+                return self.kept.pop(index)
         while True:
             try:
                 line_or_end = self.told.get(timeout=LIMIT_SECONDS)
             except queue.Empty:
-                raise AssertionError(f"no {wanted} within {LIMIT_SECONDS} s; what came was {self._kept[-10:]}") from None
-            assert line_or_end is not None, f"the client has ended; what came was {self._kept[-10:]}"
+                raise AssertionError(f"no {wanted} within {LIMIT_SECONDS} s; what came was {self.kept[-10:]}") from None
+            assert line_or_end is not None, f"the client has ended; what came was {self.kept[-10:]}"
             if wanted.items() <= line_or_end.items():
                 return line_or_end
-            self._kept.append(line_or_end)
+            self.kept.append(line_or_end)
 
     def connected(self, namespace: str = "/") -> dict[str, Any]:
         return self.wait(on="connect", namespace=namespace)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import queue
+import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,10 +17,8 @@ from tests.live.server import Server, serve
 HOSTILE = 'quote " backslash \\ newline \n \\n \r tab \t ls \u2028\u2029 rs \x1e é€😀 </script> 1:2'
 WAYS = {"websocket": ["websocket"], "polling": ["polling"], "upgrade": ["polling", "websocket"]}
 CLIENTS = [pytest.param(version, way, id=f"{version} {way}") for version in (2, 3, 4) for way in WAYS]
-BEST = [
-    pytest.param(*client.values, id=client.id, marks=() if client.id in ("2 polling", "4 websocket") else pytest.mark.full)
-    for client in CLIENTS
-]
+USUAL = {"2 polling", "4 websocket", "4 upgrade"}
+BEST = [pytest.param(*client.values, id=client.id, marks=() if client.id in USUAL else pytest.mark.full) for client in CLIENTS]
 """Where the version and the transport make no difference that another test does not see."""
 
 
@@ -131,3 +131,49 @@ def test_a_client_recovers_what_it_missed_and_its_rooms() -> None:
                 assert after["recovered"] is True
                 assert after["id"] == before["id"]
                 assert it.event("message") == ["missed", position]
+
+
+TWO_WORKERS = [sys.executable, "-m", "gunicorn", "-k", "gevent", "-w", "2", "-b", "127.0.0.1:0", "tests.foreign.app:app"]
+
+
+@pytest.fixture(scope="module")
+def workers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """Two processes that take what comes: each request of a client that polls is on a connection of its own."""
+    channel = f"sqlite:///{tmp_path_factory.mktemp('channel') / 'channel.db'}"
+    with serve(command=TWO_WORKERS, environ={"CHANNEL": channel}) as server:
+        yield server
+
+
+@pytest.mark.parametrize(("version", "way"), BEST)
+def test_any_worker_takes_any_request(version: int, way: str, workers: Server) -> None:
+    processes = set()
+    while len(processes) < 2:
+        with client(version, way, workers, acks=["question"]) as it:
+            it.connected()
+            for number in range(20):
+                assert it.ask("echo", number, HOSTILE) == [number, HOSTILE]
+            assert it.ask("ask", b"\x01") == [b"\x01"]
+            assert [it.event("echo")[0] for _ in range(20)] == list(range(20))
+            if way == "upgrade":
+                it.wait(on="upgrade")
+            processes.add(it.ask("who")[0]["process"])
+            position = workers.publish({"from": "any worker"})
+            assert position and it.event("message") == [{"from": "any worker"}]
+            assert not [line for line in it.kept if line["on"] in ("disconnect", "connect_error", "error")]
+
+
+def test_a_client_recovers_on_another_worker(tmp_path: Path) -> None:
+    environ = {"CHANNEL": f"sqlite:///{tmp_path / 'channel.db'}", "RECOVERY": "1"}
+    with (
+        serve(command=TWO_WORKERS, environ=environ) as server,
+        client(4, "websocket", server, auths={"/": {"room": "r"}}) as it,
+    ):
+        before, processes = it.connected(), set()
+        while len(processes) < 2:
+            processes.add(it.ask("who")[0]["process"])
+            it.command(drop=True)
+            it.wait(on="disconnect")
+            position = server.publish("missed", to="room:r")
+            after = it.connected()
+            assert (after["recovered"], after["id"]) == (True, before["id"])
+            assert it.event("message") == ["missed", position]
