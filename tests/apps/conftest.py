@@ -1,6 +1,6 @@
 """Two real applications, unmodified, each with a channel in front: An Otter Wiki (Flask) and django-wiki.
 
-They live in a virtual environment of their own, `.tools/apps`, made by `.ci/install-system`.
+They live in a virtual environment of their own, `.tools/apps`, made by `.ci/install-system --full`: part of the whole matrix.
 """
 
 from __future__ import annotations
@@ -19,6 +19,14 @@ from tests.live.visitor import Visitor
 PYTHON = ROOT / ".tools/apps/bin/python"
 NAME, PASSWORD = "ann@museum.example", "a long password"
 SERVE = (str(PYTHON), "-m", "cometware", "serve", "--bind", "127.0.0.1:0")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Their installation alone takes minutes."""
+    for item in items:
+        if item.path.parent.name == "apps":
+            item.add_marker(pytest.mark.full)
 
 
 @dataclass(frozen=True)
