@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+from pathlib import Path
 from typing import Any
 
-from flask import Flask, request
+from flask import Flask, Response, request, send_file
 
 from cometware import Args, Channel, Client, Cometware, Limits, Refused
 
@@ -105,6 +106,18 @@ def show_closed() -> Any:
 @app.get("/here")
 def here() -> Any:
     return json.dumps([client.transport for client in channel.presence()]), {"Content-Type": "application/json"}
+
+
+@app.get("/page/<int:version>")
+def page(version: int) -> str:
+    """Load the client as a page does, by a script tag."""
+    return f'<!doctype html><meta charset="utf-8"><title>page</title><script src="/script/{version}"></script>'
+
+
+@app.get("/script/<int:version>")
+def script(version: int) -> Response:
+    folder = Path(__file__).parents[2] / ".tools" / "socketio" / "node_modules" / f"client{version}" / "dist"
+    return send_file(folder / "socket.io.js", mimetype="text/javascript")
 
 
 app.wsgi_app = Cometware(  # type: ignore[method-assign]
