@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterable
 from dataclasses import replace
 from email.utils import formatdate
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from werkzeug.http import parse_options_header
 from werkzeug.wrappers import Response
@@ -34,7 +34,7 @@ from cometware.endpoint.gate import Gate, refuse, without_credentials
 from cometware.endpoint.serve import Endpoint
 from cometware.endpoint.streaming import websocket as raw_websocket
 from cometware.errors import BadFrame, Gap, Refused
-from cometware.roster.base import State
+from cometware.roster.base import Record, State
 from cometware.transports.connection import Connection
 from cometware.transports.opening import Admission, kept
 from cometware.transports.poll import Plan
@@ -364,7 +364,7 @@ def _poll_headers(exchange: Exchange, function: str) -> Headers:
 
 def _send(exchange: Exchange, *, is_script: bool) -> Response:
     """Handle the messages in a body; they are done when the answer is given."""
-    environ, worker, limits = exchange.environ, exchange.worker, exchange.worker.limits
+    environ, limits = exchange.environ, exchange.worker.limits
     try:
         body = read_body(environ, limits.max_message_bytes, limits.body_seconds)
     except UploadRefused as refused:
@@ -373,7 +373,7 @@ def _send(exchange: Exchange, *, is_script: bool) -> Response:
         if close:
             response.headers["Connection"] = "close"
         return response
-    record = worker.roster.find(keys.client_id(exchange.asked.key or "", exchange.ask_user()))
+    record = _find(exchange)
     if record is None:
         return Response("404 Error: this session is not open here\n", 404, content_type=_TEXT)
     kind, _ = parse_options_header(environ.get("CONTENT_TYPE", ""))
@@ -387,7 +387,15 @@ def _send(exchange: Exchange, *, is_script: bool) -> Response:
     return Response("ok", content_type=_TEXT)
 
 
-def _deliver(exchange: Exchange, record: Any, messages: list[Received]) -> None:
+def _find(exchange: Exchange) -> Record | None:
+    """Find who says this: the user's session, or the anonymous one of a receiver that carries no cookies (EventSource)."""
+    user, key = exchange.ask_user(), exchange.asked.key or ""
+    find = exchange.worker.roster.find
+    record = find(keys.client_id(key, user))
+    return find(keys.client_id(key, None)) if record is None and user is not None else record
+
+
+def _deliver(exchange: Exchange, record: Record, messages: list[Received]) -> None:
     worker = exchange.worker
     ticket = Ticket(SOCKJS.name, len(messages))
     for message in messages:

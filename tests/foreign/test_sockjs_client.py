@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import shutil
+import socket
 import subprocess
+import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -73,3 +75,20 @@ def test_what_the_application_says_when_it_closes_is_told(server: Server, transp
     with page(f"http://127.0.0.1:{server.port}/close", transport) as one:
         assert one.next() == {"open": transport}
         assert one.next() == {"close": [3000, "Go away!"]}
+
+
+def test_a_server_that_restarts_says_so_and_the_next_client_comes_to_the_new_one() -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [sys.executable, "-m", "cometware", "serve", "tests.live.app:app", "--bind", f"127.0.0.1:{port}"]
+    url = f"http://127.0.0.1:{port}/comet/sockjs"
+    with ExitStack() as stack:
+        with serve(command=command):
+            old = [stack.enter_context(page(url, transport)) for transport in TRANSPORTS]
+            assert [one.next() for one in old] == [{"open": transport} for transport in TRANSPORTS]
+        assert [one.next() for one in old] == [{"close": [4000, "the server restarts"]}] * len(TRANSPORTS)
+        with serve(command=command), page(url) as new:
+            assert new.next() == {"open": "websocket"}
+            new.tell(send="hello")
+            assert '"data":"hello"' in new.next()["message"]
