@@ -238,6 +238,8 @@ def _admit(exchange: Exchange, transport: str) -> Admission | Close:
                 other.lost("left")
             admission = exchange.admit(transport, SOCKJS.name)
     except Refused as refused:
+        if refused.status >= 500:
+            raise
         return Close(UNAUTHORISED if refused.status == 401 else FORBIDDEN, refused.reason)
     if admission.record.connections:
         return sockjs.ANOTHER_OPEN

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import gevent
 
 from cometware.core.entry import Position
-from cometware.core.events import HISTORY_LOST, Close
+from cometware.core.events import HISTORY_LOST, REAUTHORISE, Close
 from cometware.core.framing import websocket_close
 from cometware.dialects import sockjs
 from cometware.dialects.base import Shape
@@ -81,7 +81,19 @@ class SockJSStream(Stream):
 
     def carried(self, size: int) -> None:
         self.left_bytes -= size - len(f"{size:x}\r\n\r\n") if self.chunked else size  # the frames alone count
-        if self.left_bytes <= 0 and not self.closed and not self.finishing:
+        if self.left_bytes <= 0:
+            self._complete()
+
+    def ask_to_reconnect(self, wait_seconds: float, close: Close) -> None:
+        """Come back through the application's login: the client asks for the next response by itself."""
+        if close.code == REAUTHORISE:
+            self._complete()
+        else:
+            self.end(close)
+
+    def _complete(self) -> None:
+        """End the response, not the session."""
+        if self.record is not None and self in self.record.connections:
             position = self.worker.position_of(self)
             self.worker.detach(self)
             self.position = None
