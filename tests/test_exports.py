@@ -28,7 +28,7 @@ METHODS = {
     "Closed": "code reason",
     "Failed": "code message details",
     "Unreachable": "url tried",
-    "Client": "id user transport dialect data environ rooms send join leave close",
+    "Client": "id user transport dialect data environ auth rooms send call join leave close",
     "Presence": "id user transport dialect since data",
     "Position": "epoch offset parse",
     "Entry": "position message data",

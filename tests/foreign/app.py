@@ -65,8 +65,14 @@ def fail(client: Client, data: Any) -> None:
 
 @channel.on("who")
 def who(client: Client, data: Any) -> Any:
-    rooms = sorted(client.rooms)
-    return {"id": client.id, "transport": client.transport, "dialect": client.dialect, "rooms": rooms, "process": os.getpid()}
+    return {
+        "id": client.id,
+        "user": client.user,
+        "transport": client.transport,
+        "dialect": client.dialect,
+        "rooms": sorted(client.rooms),
+        "process": os.getpid(),
+    }
 
 
 @channel.on("kick")
@@ -98,6 +104,12 @@ def publish() -> str:
     return str((admin if arguments.pop("admin", False) else channel).publish(**arguments))
 
 
+@app.post("/revoke/<user>")
+def revoke(user: str) -> str:
+    channel.revoke(user)
+    return ""
+
+
 @app.get("/closed")
 def show_closed() -> Any:
     return json.dumps(closed), {"Content-Type": "application/json"}
@@ -124,6 +136,7 @@ app.wsgi_app = Cometware(  # type: ignore[method-assign]
     app.wsgi_app,
     {"/": channel, "/admin": admin},
     socketio="/socket.io",
+    user=lambda environ: app.request_class(environ).cookies.get("user"),
     recovery=bool(os.environ.get("RECOVERY")),
     allowed_origins=["http://page.example"],
 )

@@ -54,8 +54,8 @@ class Polls:
 class Socket:
     """A WebSocket, with or without a session."""
 
-    def __init__(self, port: int, query: str) -> None:
-        self.line = open_websocket(port, f"{PATH}?{query}")
+    def __init__(self, port: int, query: str, **headers: str) -> None:
+        self.line = open_websocket(port, f"{PATH}?{query}", **headers)
 
     def __enter__(self) -> Socket:
         return self

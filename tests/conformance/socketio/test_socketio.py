@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 from collections.abc import Iterator
 from typing import Any
 
@@ -307,6 +308,75 @@ def test_namespaces_that_poll_are_heard_each(server: Server) -> None:
     server.publish("root")
     server.publish("admin", admin=True)
     assert sorted([session.get(), session.get()]) == ['42/admin,["message","admin"]', '42["message","root"]']
+
+
+# Users
+
+
+@pytest.mark.parametrize("version", [3, 4])
+def test_a_user_is_known_and_can_be_revoked(server: Server, version: int) -> None:
+    user = f"ann{version}"
+    with Socket(server.port, f"EIO={version}&transport=websocket", cookie=f"user={user}") as socket:
+        socket.read()
+        socket.send("40", '420["who"]')
+        while "user" not in (answer := str(socket.read())):
+            pass
+        assert told(answer, "430")[0]["user"] == user
+        server.publish("for ann", to=f"user:{user}")
+        assert socket.read() == '42["message","for ann"]'
+        server.post(f"/revoke/{user}")
+        assert socket.read() == "41"
+
+
+def test_a_session_of_a_user_goes_through_the_login_again_after_a_while() -> None:
+    with serve(PATIENT | {"reauthorise_seconds": 0.5}, application="tests.foreign.app:app") as server:
+        with Socket(server.port, "EIO=4&transport=websocket", cookie="user=ann") as socket:
+            socket.read()
+            socket.send("40")
+            assert str(socket.read()).startswith("40{")
+            assert socket.line.close_code() == 4001
+        session = Polls(server.port, cookie="user=ann")
+        session.post("40")
+        got = session.get()
+        while "1" not in got.split("\x1e"):
+            got = session.get()
+        assert session.poll().status == 400
+
+
+# Hostile input
+
+GOOD = ["40", "41", '42["echo",1]', '420["echo","é"]', '451-1["echo",{"_placeholder":true,"num":0}]', "43[1]", "2probe"]
+GOOD += ['40/admin,{"word":"sesame"}', "5", "3", "6", "1", "bAQID", '0{"sid":"x"}']
+
+
+def test_whatever_a_stranger_sends_the_server_stays_well(server: Server) -> None:
+    """Prefixes, mutations and concatenations of good packets, by both versions and transports; `serve` sees tracebacks."""
+    dice = random.Random(11)
+
+    def nonsense() -> str:
+        text = dice.choice(GOOD)
+        kind = dice.randrange(4)
+        if kind == 0:
+            return text[: dice.randrange(len(text) + 1)]
+        if kind == 1:
+            at = dice.randrange(len(text))
+            return text[:at] + chr(dice.choice([0, 30, 34, 44, 45, 58, 91, 123, 255, 0x2028, 0x1F600])) + text[at + 1 :]
+        return text + dice.choice(GOOD) if kind == 2 else text
+
+    for round_ in range(60):
+        version = 3 + round_ % 2
+        with Socket(server.port, f"EIO={version}&transport=websocket") as socket:
+            socket.send(
+                "40", *[nonsense() if dice.random() < 0.9 else nonsense().encode() for _ in range(dice.randrange(1, 8))]
+            )
+        session = Polls(server.port, version)
+        for _ in range(3):
+            several = [nonsense() for _ in range(dice.randrange(1, 4))]
+            body = "\x1e".join(several) if version == 4 else "".join([f"{len(text)}:{text}" for text in several])
+            assert session.post(body).status in (200, 400)
+    with connected(server.port) as socket:
+        socket.send('42["echo","well"]')
+        assert socket.read() == '42["echo","well"]'
 
 
 # Recovery
