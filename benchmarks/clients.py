@@ -6,6 +6,7 @@ Technique: most clients of a server are sent the same bytes, so a piece of a str
 from __future__ import annotations
 
 import re
+import secrets
 import socket
 import time
 from collections.abc import Sequence
@@ -300,6 +301,33 @@ class SocketIOPoll(Poll):
             self._post("3")
         else:
             self.sock.send(b"GET %b HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n" % self.before)
+
+
+class SockJS(WebSocket):
+    """SockJS over a WebSocket."""
+
+    __slots__ = ()
+
+    def open(self, path: str) -> None:
+        super().open(path)
+        assert self.read(3) == b"\x81\x01o"
+
+    def wrap(self, message: bytes) -> bytes:
+        return b'["%b"]' % message
+
+
+class SockJSPoll(Poll):
+    """SockJS over xhr-polling."""
+
+    __slots__ = ()
+
+    def open(self, path: str) -> None:
+        self.before = f"{path}/{secrets.token_hex(8)}/xhr".encode()
+        self.ask(self.before.decode(), "Content-Length: 0\r\n", "POST")
+        self.proceed(*self.read_answer())
+
+    def proceed(self, head: bytes, body: bytes) -> None:
+        self.sock.send(b"POST %b HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 0\r\n\r\n" % self.before)
 
 
 class Visitor(Client):

@@ -13,7 +13,17 @@ from functools import partial
 from statistics import median
 from typing import NamedTuple, cast
 
-from benchmarks.clients import Client, EventStream, Poll, SocketIO, SocketIOPoll, Visitor, WebSocket
+from benchmarks.clients import (
+    Client,
+    EventStream,
+    Poll,
+    SocketIO,
+    SocketIOPoll,
+    SockJS,
+    SockJSPoll,
+    Visitor,
+    WebSocket,
+)
 from benchmarks.load import Crowd, Faults, Tally, held
 from benchmarks.servers import (
     BARE,
@@ -21,6 +31,7 @@ from benchmarks.servers import (
     COMETWARE,
     FLOOR,
     OVER_SOCKETIO,
+    OVER_SOCKJS,
     SOCKETIO,
     THREADED,
     THREADS,
@@ -53,6 +64,10 @@ WAYS: Mapping[str, Mapping[str, Way]] = {
     OVER_SOCKETIO: {
         WEBSOCKET: Way(SocketIO, "/comet" + _ENGINE + "websocket"),
         POLL: Way(SocketIOPoll, "/comet" + _ENGINE + "polling"),
+    },
+    OVER_SOCKJS: {
+        WEBSOCKET: Way(SockJS, "/comet/sockjs/0/0/websocket"),
+        POLL: Way(SockJSPoll, "/comet/sockjs/0"),
     },
     SOCKETIO: {WEBSOCKET: Way(SocketIO, _ENGINE + "websocket"), POLL: Way(SocketIOPoll, _ENGINE + "polling")},
     BY_HAND: {WEBSOCKET: Way(WebSocket, "/ws"), SSE: Way(EventStream, "/sse")},

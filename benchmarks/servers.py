@@ -25,6 +25,7 @@ THREADED = "cometware, threads"
 THREADS = 4
 """Native threads of that one's application, and as many of its handlers."""
 OVER_SOCKETIO = "cometware, Socket.IO"
+OVER_SOCKJS = "cometware, SockJS"
 SOCKETIO = "Flask-SocketIO"
 BY_HAND = "by hand"
 
@@ -34,6 +35,7 @@ _COMMANDS = {
     COMETWARE: ["cometware", "serve", "benchmarks.apps:app", "--bind", "127.0.0.1:0"],
     THREADED: ["cometware", "serve", "benchmarks.apps:blocking", "--bind", "127.0.0.1:0"],
     OVER_SOCKETIO: ["cometware", "serve", "benchmarks.apps:app", "--bind", "127.0.0.1:0"],
+    OVER_SOCKJS: ["cometware", "serve", "benchmarks.apps:app", "--bind", "127.0.0.1:0"],
     SOCKETIO: ["benchmarks.peers", "flask-socketio"],
     BY_HAND: ["benchmarks.peers", "by-hand"],
 }
