@@ -17,9 +17,9 @@ from cometware.endpoint.answers import query_of
 from cometware.endpoint.exchange import Exchange
 from cometware.errors import Gap
 from cometware.roster.base import State
+from cometware.transports.clock import TICK_SECONDS
 from cometware.transports.opening import Admission, greet, kept
 from cometware.transports.poll import SCRIPT_TYPE, Plan, Poll
-from cometware.transports.worker import TICK_SECONDS
 
 
 def poll(exchange: Exchange) -> Iterable[bytes]:
@@ -41,7 +41,7 @@ def poll(exchange: Exchange) -> Iterable[bytes]:
         return _hold(exchange, admission, wait)
     response = _answer(exchange, admission, entries, position, is_first=is_first)
     if is_open:
-        worker.polled(admission.record, stays=wait > 0)
+        worker.clients.polled(admission.record, stays=wait > 0)
     return exchange.respond(response)
 
 

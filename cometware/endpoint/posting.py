@@ -39,7 +39,7 @@ def post(exchange: Exchange) -> Response:
         code, reason = admission.close
         return error_response(410, "closed", reason or "this client was closed", close=code)
     answer = upload(exchange.worker, admission.record, events, dialect)
-    exchange.worker.left_alone(admission.record)  # its grace begins anew, if this is its only way
+    exchange.worker.clients.left_alone(admission.record)  # its grace begins anew, if this is its only way
     return json_response(answer.status, answer.shape)
 
 

@@ -35,13 +35,13 @@ from cometware.endpoint.serve import Endpoint
 from cometware.endpoint.streaming import websocket as raw_websocket
 from cometware.errors import BadFrame, Gap, Refused
 from cometware.roster.base import Record, State
+from cometware.transports.clock import TICK_SECONDS
 from cometware.transports.connection import Connection
 from cometware.transports.opening import Admission, kept
 from cometware.transports.poll import Plan
 from cometware.transports.sockjs import SCRIPT_TYPE, SockJSPoll, SockJSStream, SockJSWebSocket, history_lost
 from cometware.transports.upload import Ticket, UploadRefused, read_body
 from cometware.transports.websocket import handshake, websocket_headers
-from cometware.transports.worker import TICK_SECONDS
 
 _YEAR = 31536000
 _NO_CACHE = ("Cache-Control", "no-store, no-cache, no-transform, must-revalidate, max-age=0")
@@ -210,13 +210,13 @@ def _begin(connection: Connection, admission: Admission, head: bytes, position: 
         connection.finish_with(close)
         return
     if connection.closed or connection.finishing:
-        worker.left_alone(record)
+        worker.clients.left_alone(record)
         return
     connection.position = position
     connection.beat_tick = worker.tick_after(worker.limits.heartbeat_seconds)
     if record.user is not None:
         connection.end_tick = worker.tick_after(worker.limits.reauthorise_seconds)
-    worker.attach(connection)
+    worker.clients.attach(connection)
 
 
 OPENED = [framing.Frame("o")]
@@ -304,7 +304,7 @@ def _poll(exchange: Exchange, function: str) -> Iterable[bytes]:
     record = admission.record
     if admission.opened:
         worker.roster.put_down(record, admission.position)
-        worker.left_alone(record)
+        worker.clients.left_alone(record)
         return _answered(exchange, shape.write(OPENED), function)
     if admission.close is not None:
         return _told(exchange, shape, admission.close, function)
@@ -315,12 +315,12 @@ def _poll(exchange: Exchange, function: str) -> Iterable[bytes]:
         entries, reached = worker.read(record, position, worker.log.head.offset)
     except Gap as gap:
         close = history_lost(gap.reason)
-        worker.close_client(record, close)
+        worker.clients.close(record, close)
         return _told(exchange, shape, close, function)
     body = worker.share(shape, entries) if entries else b""
     if body:
         worker.roster.put_down(record, reached)
-        worker.left_alone(record)
+        worker.clients.left_alone(record)
         return _answered(exchange, body, function)
     return _hold(exchange, admission, reached, function, keep_alive=is_whole)
 
@@ -403,7 +403,7 @@ def _deliver(exchange: Exchange, record: Record, messages: list[Received]) -> No
     for message in messages:
         worker.inboxes.deliver(record, message, ticket)
     ticket.wait(worker.limits.answer_seconds)
-    worker.left_alone(record)
+    worker.clients.left_alone(record)
 
 
 # Answers

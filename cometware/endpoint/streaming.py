@@ -85,7 +85,7 @@ def stream(exchange: Exchange) -> Iterable[bytes]:
         connection = kind(exchange.worker, taken.sock, shape, admission.record, chunked=chunked)
         _begin(exchange, connection, admission, head)
     if asked.native:
-        exchange.worker.prove_soon(connection)
+        exchange.worker.proofs.soon(connection)
     return taken.result
 
 
@@ -110,10 +110,10 @@ def _begin(exchange: Exchange, connection: Connection, admission: Admission, hea
     if admission.reset is not None:
         connection.reset(admission.reset, admission.position)
     if connection.closed or connection.finishing:
-        worker.left_alone(record)
+        worker.clients.left_alone(record)
         return
     connection.position = admission.position
     connection.beat_tick = worker.tick_after(worker.limits.heartbeat_seconds)
     if record.user is not None:
         connection.end_tick = worker.tick_after(worker.limits.reauthorise_seconds)
-    worker.attach(connection)
+    worker.clients.attach(connection)

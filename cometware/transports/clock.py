@@ -8,6 +8,9 @@ from typing import Any, Protocol
 
 import gevent
 
+TICK_SECONDS = 0.25
+"""What a worker's wheel turns by: its heartbeats, ends and waits are as exact as this."""
+
 
 class Timer(Protocol):
     def start(self, callback: Callable[..., Any], *arguments: Any) -> None:

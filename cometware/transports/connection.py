@@ -250,7 +250,7 @@ class Connection:
         """End cleanly: say why, then close."""
         if self.closed or self.finishing:
             return
-        self.worker.detach(self)
+        self.worker.clients.detach(self)
         self.write(self.farewell(close))
         self.finish()
 
@@ -303,7 +303,7 @@ class Connection:
         if self.closed:
             return
         worker = self.worker
-        worker.detach(self, reason)
+        worker.clients.detach(self, reason)
         worker.unput(self)
         worker.poller.remove(self.fd)
         self.fd = -1

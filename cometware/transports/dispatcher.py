@@ -147,7 +147,7 @@ class Dispatcher:
             for batch in _batches(entries, self._worker.limits.batch_entries):
                 if batch[0].message.is_control:
                     self.position = batch[0].position
-                    self._worker.control(batch[0])
+                    self._worker.clients.control(batch[0])
                 else:
                     self._round(batch)
                 self._pump_waiting()
@@ -261,7 +261,7 @@ class Dispatcher:
                 self.add(connection)
         for record in self._worker.roster:
             if record.close is not None:
-                self._worker.close_client(record, record.close)
+                self._worker.clients.close(record, record.close)
 
 
 def _batches(entries: list[Entry], limit: int) -> Iterator[list[Entry]]:

@@ -295,7 +295,7 @@ class Session:
             self._refuse(namespace, Refused(500, "the server failed; its log says why"))
         else:
             if self.closed:
-                worker.left_alone(admission.record)
+                worker.clients.left_alone(admission.record)
                 return
             self._join(namespace, worker, admission, answer)
 
@@ -339,7 +339,7 @@ class Session:
             return
         frames = member.rest() if self.socket is None else []
         del self.members[member.namespace]
-        member.worker.detach(member)
+        member.worker.clients.detach(member)
         self.send(*frames, socketio.disconnected(member.namespace))
 
     # Out
@@ -500,7 +500,7 @@ class Session:
             self.answer(self.compose(self.write([Frame(last)])))
         members, self.members = self.members, {}
         for member in members.values():
-            member.worker.detach(member, reason)
+            member.worker.clients.detach(member, reason)
             member.fd = -1
         for socket in (self.probe, self.socket):
             if socket is not None:

@@ -77,7 +77,7 @@ class Member(Connection):
         self.position = position
         if self.record is not None and self.record.user is not None:
             self.end_tick = self.worker.tick_after(self.worker.limits.reauthorise_seconds)
-        self.worker.attach(self)
+        self.worker.clients.attach(self)
 
     def carry(self, sock: RawSocket, shape: Shape) -> None:
         """Write to this socket, in this shape, from now on."""
@@ -149,12 +149,12 @@ class Member(Connection):
         """The client itself says goodbye to this namespace."""
         record = self.record
         if record is not None:
-            self.worker.ended(record, "left")
-        self.worker.detach(self)
+            self.worker.clients.ended(record, "left")
+        self.worker.clients.detach(self)
 
     def end(self, close: Close) -> None:
         """End the client; a code that asks it to come back ends the whole session, and the client comes back by itself."""
-        self.worker.detach(self)
+        self.worker.clients.detach(self)
         if 4000 <= close.code < 4400:
             self.session.close("closed", close)
         else:

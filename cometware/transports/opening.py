@@ -71,11 +71,11 @@ def admit(
     elif transport != "post" and (transport != "poll" or asked.tell_accepted or not asked.has_position):
         _catch_up(worker, record)
     if record.state is State.OPEN and record.close is not None:
-        worker.close_client(record, record.close)  # before its control has come through the log
+        worker.clients.close(record, record.close)  # before its control has come through the log
     if record.state is State.ENDED:
         close = record.close or Close(1000)
         if record.dialect != "sockjs":  # whose client asks again
-            worker.forget(record)  # it is told once; whether it may come back is for `user` and `on_open` to decide
+            worker.clients.forget(record)  # it is told once; whether it may come back is for `user` and `on_open` to decide
         return Admission(record, begin, opened, close=close)
     return _resume(worker, asked, record, begin, opened, other_user)
 
@@ -112,7 +112,7 @@ def kept(worker: Worker, record: Record) -> Iterator[None]:
     try:
         yield
     except BaseException:
-        worker.left_alone(record)
+        worker.clients.left_alone(record)
         raise
 
 
@@ -144,12 +144,12 @@ def _open(worker: Worker, record: Record, client: Client) -> None:
         record.state = State.OPEN
         record.settled = None
         if record.key is not None:
-            worker.is_away(record)
+            worker.clients.is_away(record)
         if record.close is not None:  # by the application, while its own `on_open` ran
-            worker.close_client(record, record.close)
+            worker.clients.close(record, record.close)
     finally:
         if record.state is State.OPENING:
-            worker.forget(record)
+            worker.clients.forget(record)
             if record.settled is settled:
                 record.settled = Refused(503, "the opening of this client was given up")
         settled.set()

@@ -215,13 +215,13 @@ class Poll(Connection):
         self.beat_tick = worker.wheel.tick + plan.wait_ticks
         self.position = position
         self.record = plan.owner
-        worker.attach(self)
+        worker.clients.attach(self)
 
     def answer(self, parts: Answer) -> None:
         """Give the answer that `compose` wrote, and rest."""
         if self.callback:
             parts = script_parts(self.callback, parts)
-        self.worker.detach(self)
+        self.worker.clients.detach(self)
         self.record = None
         self.respond(parts)
 

@@ -42,7 +42,7 @@ def _end_session(connection: Connection, close: Close) -> None:
     """End the session with the connection that was told so; whoever asks again is told the same for a while."""
     record = connection.record
     if record is not None and record.state is State.OPEN:
-        connection.worker.ended(record, "closed", close)
+        connection.worker.clients.ended(record, "closed", close)
 
 
 class SockJSWebSocket(WebSocket):
@@ -95,7 +95,7 @@ class SockJSStream(Stream):
         """End the response, not the session."""
         if self.record is not None and self in self.record.connections:
             position = self.worker.position_of(self)
-            self.worker.detach(self)
+            self.worker.clients.detach(self)
             self.position = None
             _put_down(self, position, self._finish)
 
@@ -115,7 +115,7 @@ class SockJSStream(Stream):
         is_served = not self.closed and not self.finishing
         super().lost(reason)
         if is_served and self.record is not None:
-            self.worker.ended(self.record, reason)
+            self.worker.clients.ended(self.record, reason)
 
 
 class SockJSPoll(Poll):
@@ -141,14 +141,14 @@ class SockJSPoll(Poll):
             return  # it is being answered
         if self.function:
             parts = parts._replace(tail=_tail(sockjs.script(self.function, parts.body)))
-        self.worker.detach(self)
+        self.worker.clients.detach(self)
         _put_down(self, parts.position, partial(super().answer, parts))
 
     def end(self, close: Close) -> None:
         record = self.record
         super().end(close)
         if record is not None and record.state is State.OPEN:
-            self.worker.ended(record, "closed", close)
+            self.worker.clients.ended(record, "closed", close)
 
     def ask_to_reconnect(self, wait_seconds: float, close: Close) -> None:
         self.keep_alive = False
@@ -162,7 +162,7 @@ class SockJSPoll(Poll):
         record = self.record
         super().lost(reason)
         if record is not None:
-            self.worker.ended(record, reason)
+            self.worker.clients.ended(record, reason)
 
     def next_request(self, data: bytes) -> None:
         self.hand_back(data)

@@ -42,7 +42,7 @@ class Tenant:
     def _follow(self, lease: Lease) -> None:
         worker, now = self._worker, time.time()
         for left in self._roster.left_by(lease):
-            left.seen = max(left.seen, now - worker.seen_seconds_ago(left))
+            left.seen = max(left.seen, now - worker.clients.seen_seconds_ago(left))
         try:
             following = self._roster.follow(lease)
         except LogUnavailable:
@@ -55,9 +55,9 @@ class Tenant:
             if record.state is State.ENDED:
                 worker.inboxes.end(record, "timeout")
             elif record.key is None:
-                worker.ended(record, "timeout")
+                worker.clients.ended(record, "timeout")
             elif not record.connections:
-                worker.is_away(record)
+                worker.clients.is_away(record)
 
     def _give_up(self, following: Following) -> None:
         """Let clients go that another worker serves: what is open here ends as if they had come back here."""
@@ -70,7 +70,7 @@ class Tenant:
                 else:
                     connection.end_later(Close(REPLACED, "served by another worker"), worker.limits.overlap_seconds)
             if not record.connections:
-                worker.is_away(record)
+                worker.clients.is_away(record)
 
     def close(self) -> None:
         """Let others take over at once."""

@@ -160,7 +160,7 @@ def upload(worker: Worker, record: Record, events: Sequence[Event], dialect: str
         ticket = Ticket(dialect, len(messages))
         for event in messages:
             worker.inboxes.deliver(record, event, ticket)
-        worker.close_client(record, Close(1000, "left"), "left")
+        worker.clients.close(record, Close(1000, "left"), "left")
         return Answer(200, {"accepted": record.accepted})
     if messages:
         if worker.inboxes.is_full(record):

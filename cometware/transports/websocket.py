@@ -143,7 +143,7 @@ class WebSocket(Connection):
             else:
                 ended = True
         if ended or reader.state is CLOSED:
-            self.worker.detach(self, "closed")
+            self.worker.clients.detach(self, "closed")
             self.finish()
         elif self.parts is None and not reader.reader.buffer and _is_at_rest(reader):
             self.reader = None
@@ -183,7 +183,7 @@ class WebSocket(Connection):
                 self.write(self.shape.heartbeat(worker.position_of(self)))
             for event in events:
                 if isinstance(event, Left):
-                    worker.leave(self)
+                    worker.clients.leave(self)
                 elif self.record is not None:
                     worker.inboxes.deliver(self.record, event, self)
         except BadFrame as error:

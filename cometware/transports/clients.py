@@ -1,0 +1,199 @@
+"""The clients of a worker: by which connections each is served, and how it ends.
+
+Rule: a client ends once, whoever ends it; its handlers learn it behind all that it said before.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import deque
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import gevent
+
+from cometware.core.entry import Entry
+from cometware.core.events import REPLACED, REVOKED, Close
+from cometware.core.wheel import ticks
+from cometware.errors import LogUnavailable
+from cometware.roster.base import Idle, Record, State
+from cometware.transports.clock import TICK_SECONDS
+from cometware.transports.connection import Connection
+from cometware.transports.poll import Poll
+
+if TYPE_CHECKING:
+    from cometware.transports.worker import Worker
+
+
+class Clients:
+    """Connections come and go; who has none is away, and ends when its grace does."""
+
+    def __init__(self, worker: Worker) -> None:
+        self._worker = worker
+        self._away: deque[tuple[int, Record]] = deque()
+        self._grace_ticks = ticks(worker.limits.grace_seconds, TICK_SECONDS)
+        self._sessions_away: deque[tuple[int, Record]] = deque()
+        self._session_ticks = ticks(worker.limits.session_seconds, TICK_SECONDS)
+
+    def attach(self, connection: Connection) -> None:
+        """Begin to serve a client by this connection, from `connection.position` on."""
+        record = connection.record
+        assert record is not None
+        others = record.connections
+        record.connections = (*others, connection)
+        record.away_tick = self._worker.wheel.tick + self._grace_of(record)
+        for other in others:
+            if isinstance(other, Poll):
+                other.beat()
+            else:
+                other.end_later(Close(REPLACED, "replaced by a newer connection"), self._worker.limits.overlap_seconds)
+        connection.schedule()
+        self._worker.pump(connection)
+
+    def detach(self, connection: Connection, reason: str = "left") -> None:
+        """Serve a client no longer by this connection. One without a key has left with it."""
+        self._worker.dispatcher.remove(connection)
+        record = connection.record
+        if record is None or connection not in record.connections:
+            return
+        if len(record.connections) > 1:
+            record.connections = tuple([other for other in record.connections if other is not connection])
+            return
+        record.connections = ()
+        self.left_alone(record, reason)
+
+    def left_alone(self, record: Record, reason: str = "left") -> None:
+        """A client has no connection: one without a key has left, another one may come back."""
+        if record.connections or record.state is not State.OPEN:
+            return
+        if record.key is None:
+            self.ended(record, reason)
+        else:
+            self.is_away(record)
+
+    def polled(self, record: Record, *, stays: bool) -> None:
+        """A poll was answered at once. One that `stays` is the client's newest connection; another one only looks."""
+        for other in record.connections if stays else ():
+            if isinstance(other, Poll):
+                other.beat()
+            else:
+                other.end_later(Close(REPLACED, "replaced by a poll"), self._worker.limits.overlap_seconds)
+        if not record.connections and record.key is not None:
+            self.is_away(record)
+
+    def is_away(self, record: Record) -> None:
+        """Begin a client's grace: it has no connection just now."""
+        patience = self._grace_of(record)
+        record.away_tick = self._worker.wheel.tick + patience
+        if not record.is_queued:
+            record.is_queued = True
+            away = self._away if patience == self._grace_ticks else self._sessions_away
+            away.append((record.away_tick, record))
+
+    def _grace_of(self, record: Record) -> int:
+        """How many ticks may this client be without a connection?"""
+        return self._session_ticks if record.dialect == "sockjs" else self._grace_ticks
+
+    def expire(self) -> None:
+        """Look after those whose grace may be over; who has come back, or left again since, is passed over."""
+        tick = self._worker.wheel.tick
+        over = []
+        for away in (self._away, self._sessions_away):
+            while away and away[0][0] <= tick:
+                _, record = away.popleft()
+                record.is_queued = False
+                if record.connections:
+                    continue
+                if record.away_tick > tick:
+                    record.is_queued = True
+                    away.append((record.away_tick, record))
+                else:
+                    over.append(record)
+        if over and self._worker.roster.is_shared:
+            gevent.spawn(self._end_idle, over)
+        else:
+            self._end_idle(over)
+
+    def _end_idle(self, records: Sequence[Record]) -> None:
+        """End those who did not come back, here or elsewhere."""
+        for record in records:
+            if record.state is State.OPEN:
+                try:
+                    idle = self._worker.roster.is_idle(record)
+                except LogUnavailable:
+                    idle = Idle.BUSY
+                if record.connections:
+                    continue  # it came back meanwhile
+                if idle is Idle.BUSY:
+                    self.is_away(record)
+                    continue
+                if idle is Idle.ELSEWHERE:
+                    self._worker.roster.forget(record)
+                    continue
+                self.ended(record, "timeout")
+            self.forget(record)
+
+    def forget(self, record: Record) -> None:
+        """Let go of a client for good."""
+        self._worker.roster.forget(record)
+        if self._worker.roster.is_shared:
+            gevent.spawn(self._drop, record)
+
+    def _drop(self, record: Record) -> None:
+        try:
+            self._worker.roster.drop(record)
+        except LogUnavailable:
+            pass  # the worker that looks after its grace finds it again
+
+    def seen_seconds_ago(self, record: Record) -> float:
+        """When did this client last come here with a connection? At most a tick too long ago."""
+        return (self._worker.wheel.tick - record.away_tick + self._grace_of(record) + 1) * TICK_SECONDS
+
+    def ended(self, record: Record, reason: str, close: Close | None = None) -> None:
+        """End a client: its handlers learn it once. What it was told to do next waits for its next request."""
+        if record.state is not State.OPEN:
+            return
+        record.state = State.ENDED
+        record.close = close
+        self._worker.polls.forget(record)
+        self._worker.inboxes.end(record, reason)
+        if close is None or record.key is None:
+            self.forget(record)
+        else:
+            self.is_away(record)
+
+    def close(self, record: Record, close: Close, reason: str = "") -> None:
+        """End a client and all its connections. One that is being opened ends as soon as it is open.
+
+        `reason` is what `on_close` is told; without it, whether the client was closed or its user revoked.
+        """
+        if record.state is State.OPENING:
+            record.close = close
+            return
+        connections = record.connections
+        self.ended(record, reason or ("revoked" if close.code == REVOKED else "closed"), close)
+        for connection in connections:
+            connection.end(close)
+
+    def leave(self, connection: Connection) -> None:
+        """The client itself says goodbye."""
+        record = connection.record
+        if record is not None:
+            self.close(record, Close(1000, "left"), "left")
+
+    def control(self, entry: Entry) -> None:
+        """Do what a control asks of the connections that are here."""
+        message = entry.message
+        name = message.to[0].partition(":")[2]
+        details = json.loads(message.json)
+        if message.kind == "revoke":
+            records = self._worker.roster.of_user(name)
+        else:
+            record = self._worker.roster.get(name)
+            records = [record] if record is not None else []
+        for record in records:
+            if message.kind in ("join", "leave"):
+                self._worker.roster.moved(record, message.kind, details["room"])
+                self._worker.dispatcher.move(record, message.kind, details["room"])
+            else:
+                self.close(record, Close(details["code"], details["reason"]))
