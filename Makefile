@@ -5,6 +5,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 TESTS ?= tests
+# Each file of tests by one of three processes: they wait for each other's browsers and servers more than they compute
+SIDE_BY_SIDE ?= -n 3 --dist loadfile
 
 .PHONY: run run-django test test-all check lint types system system-all client bench clean
 
@@ -37,10 +39,10 @@ system-all:
 	bash .ci/install-system --full
 
 test: system $(READY) lint types
-	$(BIN)/pytest -m "not full" $(TESTS)
+	$(BIN)/pytest $(SIDE_BY_SIDE) -m "not full" $(TESTS)
 
 test-all: system-all $(READY) lint types
-	$(BIN)/pytest $(TESTS)
+	$(BIN)/pytest $(SIDE_BY_SIDE) $(TESTS)
 
 # The minified browser client, from cometware/static/cometware.js
 client: system
