@@ -291,6 +291,11 @@ class SocketIOPoll(Poll):
             raise ConnectionError("Engine.IO gave no sid")
         self.before = f"{path}&sid={sid[1].decode()}".encode()
         self._post("40")
+        body = self.read_answer()[1]
+        while not body.startswith(b"40"):
+            self.proceed(b"", body)
+            body = self.read_answer()[1]
+        self.proceed(b"", body)
 
     def _post(self, body: str) -> None:
         fields = f"Content-Type: text/plain;charset=UTF-8\r\nContent-Length: {len(body)}\r\n"
