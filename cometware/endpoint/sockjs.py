@@ -38,8 +38,7 @@ from cometware.roster.base import Record, State
 from cometware.transports.clock import TICK_SECONDS
 from cometware.transports.connection import Connection
 from cometware.transports.opening import Admission, kept
-from cometware.transports.poll import Plan
-from cometware.transports.sockjs import SCRIPT_TYPE, SockJSPoll, SockJSStream, SockJSWebSocket, history_lost
+from cometware.transports.sockjs import SCRIPT_TYPE, SockJSPlan, SockJSPoll, SockJSStream, SockJSWebSocket, history_lost
 from cometware.transports.upload import Ticket, UploadRefused, read_body
 from cometware.transports.websocket import handshake, websocket_headers
 
@@ -330,12 +329,12 @@ def _hold(exchange: Exchange, admission: Admission, position: Position, function
     headers = _poll_headers(exchange, function)
     fields = "".join([f"{name}: {value}\r\n" for name, value in headers])
     wants_more = exchange.is_http11 and environ.get("HTTP_CONNECTION", "").lower() != "close"
-    plan = Plan(
+    plan = SockJSPlan(
         record,
         fields.encode("latin-1", "replace"),
         ticks(worker.limits.heartbeat_seconds, TICK_SECONDS),
         keep_alive=keep_alive and wants_more,
-        until_tick=0,
+        until_tick=worker.tick_after(worker.limits.reauthorise_seconds),
         callback=function,
     )
     with kept(worker, record):
@@ -343,6 +342,9 @@ def _hold(exchange: Exchange, admission: Admission, position: Position, function
         parked = SockJSPoll(worker, taken.sock, taken.give_back)
         if plan.keep_alive:
             parked.early = taken.early
+            has_body = "HTTP_TRANSFER_ENCODING" in environ or environ.get("CONTENT_LENGTH") not in (None, "", "0")
+            if not function and not has_body:
+                worker.polls.learn(exchange.server.raw_head, plan)
         parked.park()
         parked.hold(plan, position)
     return taken.result

@@ -135,15 +135,17 @@ class Polls:
 
 
 def _split(head: bytes) -> tuple[bytes, bytes] | None:
-    """Part one complete GET into what is the same in all polls of a client, and what changes.
+    """Part one complete GET (SockJS: an empty POST) into what is the same in all polls of a client, and what changes.
 
-    That is the position; or in Engine.IO, where the server keeps it, what the client puts there against caches.
+    That is the position; or in Engine.IO and SockJS, where the server keeps it, what the client puts there against caches.
     """
-    if not head.startswith(b"GET ") or not head.endswith(b"\r\n\r\n") or head.count(b"\r\n\r\n") != 1:
+    if not head.endswith(b"\r\n\r\n") or head.count(b"\r\n\r\n") != 1:
         return None
+    if not head.startswith(b"GET "):
+        return _split_busted(head, b"/xhr") if head.startswith(b"POST ") else None
     start = head.find(_AFTER)
     if start < 0 or head.find(b"\r") < start:
-        return _split_engine(head)
+        return _split_busted(head, b"EIO=")
     start += len(_AFTER)
     end = head.find(b" ", start)
     if head.find(b"\r") < end:
@@ -151,9 +153,9 @@ def _split(head: bytes) -> tuple[bytes, bytes] | None:
     return head[:start] + head[end:], head[start:end]
 
 
-def _split_engine(head: bytes) -> tuple[bytes, bytes] | None:
+def _split_busted(head: bytes, mark: bytes) -> tuple[bytes, bytes] | None:
     line = head[: head.find(b"\r")]
-    if b"EIO=" not in line:
+    if mark not in line:
         return None
     changing = _CACHE_BUSTER.search(line)
     if changing is None:

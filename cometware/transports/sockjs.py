@@ -118,6 +118,22 @@ class SockJSStream(Stream):
             self.worker.clients.ended(self.record, reason)
 
 
+class SockJSPlan(Plan):
+    """How to answer a session's polls, whose position is here and not in their head."""
+
+    __slots__ = ()
+
+    def hold(self, poll: Poll, text: bytes) -> bool:
+        """Let this poll wait, if the session is at rest on this worker alone."""
+        record, roster = self.owner, poll.worker.roster
+        if not isinstance(poll, SockJSPoll) or roster.is_shared or record.connections or record.close is not None:
+            return False
+        position = roster.pick_up(record)
+        if position is not None:
+            poll.hold(self, position)
+        return position is not None
+
+
 class SockJSPoll(Poll):
     """A parked POST, or with `function` the GET of a script, which is answered by a call of that."""
 
@@ -129,7 +145,7 @@ class SockJSPoll(Poll):
 
     def hold(self, plan: Plan, position: Position) -> None:
         self.function = plan.callback
-        super().hold(plan._replace(callback=""), position)
+        super().hold(plan._replace(callback="") if plan.callback else plan, position)
 
     def compose(self, body: bytes, position: Position) -> Answer:
         head = f"HTTP/1.1 200 OK\r\nContent-Type: {SCRIPT_TYPE}\r\nDate: {formatdate(usegmt=True)}\r\n"
@@ -165,7 +181,9 @@ class SockJSPoll(Poll):
             self.worker.clients.ended(record, reason)
 
     def next_request(self, data: bytes) -> None:
-        self.hand_back(data)
+        found = self.worker.polls.find(data, self.worker.wheel.tick)
+        if found is None or not isinstance(found[0], SockJSPlan) or not found[0].hold(self, found[1]):
+            self.hand_back(data)
 
 
 def _put_down(connection: Connection, position: Position, then: Callable[[], None]) -> None:
