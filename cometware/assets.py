@@ -1,4 +1,4 @@
-"""The files that a browser asks the channel for: its client, as it is and minified."""
+"""The files that a browser asks the channel for: its client, as it is and minified; and its types, for developers."""
 
 from __future__ import annotations
 
@@ -15,11 +15,14 @@ from werkzeug.wrappers import Response
 _SHORT = "public, max-age=600"
 _LONG = "public, max-age=31536000, immutable"
 _SCRIPT = "text/javascript; charset=utf-8"
+_TEXT = "text/plain; charset=utf-8"
 _SOURCES = {
     "client.js": ("cometware.js", _SCRIPT),
     "client.mjs": ("cometware.mjs", _SCRIPT),
     "client.min.js": ("cometware.min.js", _SCRIPT),
     "client.min.js.map": ("cometware.min.js.map", "application/json"),
+    "client.d.ts": ("cometware.d.ts", _TEXT),
+    "client.d.mts": ("cometware.d.mts", _TEXT),
 }
 
 
@@ -88,7 +91,8 @@ def _assets() -> dict[str, Asset]:
     folder = files("cometware").joinpath("static")
     assets: dict[str, Asset] = {}
     for name, (file, content_type) in _SOURCES.items():
-        body = folder.joinpath(file).read_bytes().replace(b'"./cometware.js"', b'"./client.min.js"')
+        beside = b'"./client.js"' if file.endswith("ts") else b'"./client.min.js"'
+        body = folder.joinpath(file).read_bytes().replace(b'"./cometware.js"', beside)
         digest = hashlib.sha256(body).hexdigest()[:10]
         assets[name] = Asset(body, content_type, digest, _SHORT)
         if name == "client.min.js":

@@ -19,6 +19,8 @@ declare namespace Cometware {
     credentials?: boolean;
     /** Remember for an hour which transport works. Default: true. */
     remember?: boolean;
+    /** The secret that makes this client itself, 22 to 86 characters of base64url. Default: a new one at each `new`. */
+    key?: string;
   }
 
   /** Why something failed: `code` is a word for programs, `message` a sentence for people. */
@@ -36,10 +38,54 @@ declare namespace Cometware {
     client: string;
   }
 
+  /** What the client itself has to tell, and with which values. */
+  interface Events {
+    /** After each way back from being away, too. */
+    open: [info: Opened];
+    /** Every change of transport with its reason; null: we are away, and on the way back. */
+    transport: [name: TransportName | "shared" | null, why: string];
+    /** The server has lost what we missed. Replies still awaited have failed; what follows is whole again. */
+    reset: [info: { reason: string }];
+    /** It is over; the code says why. */
+    close: [info: { code: number; reason: string }];
+    error: [problem: Problem];
+  }
+
+  /** Names that no message can have. */
+  type Reserved = keyof Events | "ping" | "reconnect";
+
+  /** What a listener gets. A message without a name of its own is a `message`; `position` is its place in the channel's log. */
+  type Values<Name extends string> = Name extends keyof Events ? Events[Name] : [data: any, position: string];
+
   /** A JSON tree whose leaves may also be bytes: sent from any typed array or ArrayBuffer, received as Uint8Array. */
   type Data = unknown;
 
   type Reply = (error: Problem | null, reply?: any) => void;
+
+  /** Milliseconds; `rotate` and `keptSize` are characters, `kept` messages. */
+  interface Times {
+    race: number;
+    silent: number;
+    giveUp: number;
+    useful: number;
+    remember: number;
+    retry: number;
+    retryMost: number;
+    upgrade: number[];
+    hidden: number;
+    slow: number;
+    short: number;
+    script: number;
+    margin: number;
+    check: number;
+    watch: number;
+    slept: number;
+    banned: number;
+    kept: number;
+    keptSize: number;
+    heir: number;
+    rotate: number;
+  }
 }
 
 declare class Cometware {
@@ -50,24 +96,14 @@ declare class Cometware {
   /** This client's id, once it is known. */
   readonly client: string | null;
 
-  /** After each way back from being away, too. */
-  on(event: "open", listener: (info: Cometware.Opened) => void): this;
-  /** Every change of transport with its reason; null: we are away, and on the way back. */
-  on(event: "transport", listener: (name: Cometware.TransportName | "shared" | null, why: string) => void): this;
-  /** The server has lost what we missed. Replies still awaited have failed; what follows is whole again. */
-  on(event: "reset", listener: (info: { reason: string }) => void): this;
-  /** It is over; the code says why. */
-  on(event: "close", listener: (info: { code: number; reason: string }) => void): this;
-  on(event: "error", listener: (problem: Cometware.Problem) => void): this;
-  /** A message without a name of its own is a `message`; `position` is its place in the channel's log. */
-  on(event: string, listener: (data: any, position: string) => void): this;
+  on<Name extends string>(event: Name, listener: (...values: Cometware.Values<Name>) => void): this;
   /** Without a listener: all of this event. */
   off(event: string, listener?: (...values: any[]) => void): this;
 
   /** Send a message. While we are away it waits, and is sent once, in order. Not taken (an error event says why): undefined. */
   send(data: Cometware.Data, done?: Cometware.Reply): true | undefined;
   /** Send a named event; `done` gets what its handler returned. */
-  emit(event: string, data?: Cometware.Data, done?: Cometware.Reply): true | undefined;
+  emit<Name extends string>(event: Name extends Cometware.Reserved ? never : Name, data?: Cometware.Data, done?: Cometware.Reply): true | undefined;
 
   /** Change the transport by hand and stay with it; without a name, all are allowed again. */
   use(transport?: Cometware.TransportName): this;
@@ -75,8 +111,8 @@ declare class Cometware {
   position(): string;
   close(): void;
 
-  /** Milliseconds, and what may wait; change them before `new`. */
-  static times: Record<string, any>;
+  /** Change them before `new`. */
+  static times: Cometware.Times;
   /** Each transport by itself, as the channel's page uses them. */
   static transports: Record<Cometware.TransportName, (link: any) => void>;
   /** What bytes are where the browser has no Uint8Array. */
