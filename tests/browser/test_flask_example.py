@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -13,7 +15,7 @@ from tests.live.server import Server, serve
 OpenPage = Callable[..., Page]
 Visit = Callable[..., Page]
 
-NAMES = {"WebSocket": "WebSocket", "Stream": "a stream", "EventSource": "EventSource", "Long poll": "long poll"}
+NAMES = {"WebSocket": "WebSocket", "Stream": "a stream", "SSE": "SSE", "Long poll": "long poll"}
 """The buttons of the switch, and what the page then says."""
 
 TEXTS = "nodes => nodes.map(node => node.textContent)"
@@ -94,7 +96,7 @@ def test_switching_by_hand_in_the_middle_loses_and_doubles_nothing(visit: Visit)
             document.getElementById("composer").requestSubmit();
         }
     }"""
-    hops = ["Long poll", "WebSocket", "Stream", "EventSource", "Long poll", "EventSource", "WebSocket", "Automatic"]
+    hops = ["Long poll", "WebSocket", "Stream", "SSE", "Long poll", "SSE", "WebSocket", "Auto"]
 
     for turn, button in enumerate(hops):
         ann.evaluate(burst, ["ann", 20 * turn, 20])
@@ -155,7 +157,7 @@ def test_the_page_shows_the_transport_and_why(visit: Visit) -> None:
     badge, chosen, serving = page.locator("#badge"), page.locator(":checked + span"), page.locator("#switch .serving")
 
     expect(badge).to_have_text("Live over WebSocketthe first that answered")
-    expect(chosen).to_have_text("Automatic")
+    expect(chosen).to_have_text("Auto")
     expect(serving).to_have_text("WebSocket")
 
     for button, name in reversed(NAMES.items()):
@@ -170,9 +172,24 @@ def test_automatic_goes_back_to_the_best(visit: Visit) -> None:
     switch(page, "Long poll")
     live(page, "long poll")
 
-    switch(page, "Automatic")
+    switch(page, "Auto")
 
     live(page, "WebSocket")
+
+
+def test_while_it_is_away_it_says_so_in_words(server: Server, visit: Visit) -> None:
+    page = visit("ann")
+    badge = page.locator("#badge")
+
+    page.context.set_offline(True)
+    expect(badge).to_have_text("Reconnectingthis device is offline")
+    expect(page.locator("#switch .serving")).to_have_count(0)
+    page.context.set_offline(False)
+    live(page, "WebSocket")
+    expect(badge).to_have_text("Live over WebSocketback again")
+    os.kill(server.pid, signal.SIGTERM)
+    expect(badge).to_have_text("Reconnectingthe connection broke")
+    assert page.locator("#switch label").evaluate_all("labels => new Set(labels.map(label => label.offsetTop)).size") == 1
 
 
 @pytest.mark.parametrize(

@@ -4,18 +4,20 @@ const NAMES = {
   websocket: "WebSocket",
   stream: "a stream",
   xhr: "a stream by XHR",
-  eventsource: "EventSource",
+  eventsource: "SSE",
   poll: "long poll",
   jsonp: "JSONP",
 };
 const REASONS = {
   start: "the first that answered",
-  upgrade: "better than what was there",
+  upgrade: "better than the one before",
   "by hand": "chosen by hand",
-  buffered: "something on the way holds streams back",
-  hidden: "slowly, while the page is hidden",
+  buffered: "streams are held back on the way",
+  hidden: "slowly, while nobody looks",
   shown: "the page is in sight again",
 };
+const AWAY = { offline: "this device is offline", silent: "nothing has come for too long" };
+const ENDS = { 4401: "you are logged out", 4403: "you are not allowed here", 4410: "you are logged out" };
 const NEXT = { open: ["packed", "Pack"], packed: ["shipped", "Ship"] };
 const SHIPPED_SHOWN = 6;
 const TOGETHER_MILLISECONDS = 3 * 60 * 1000; // what one person says within so long stands under one name
@@ -31,7 +33,7 @@ comet.on("order", showOrder);
 comet.on("presence", showPeople);
 comet.on("transport", showTransport);
 comet.on("reset", () => location.reload()); // the server has forgotten what we missed: draw everything anew
-comet.on("close", ({ reason }) => showTransport(null, reason, "closed"));
+comet.on("close", ({ code, reason }) => showState("closed", "Disconnected", ENDS[code] || reason || "the server has ended it"));
 comet.on("error", ({ message }) => find("flashes").replaceChildren(element("p", "flash error", message)));
 
 // The board
@@ -156,14 +158,18 @@ function showPeople(names) {
   find("people").replaceChildren(...chips);
 }
 
-function showTransport(name, why, state = name ? "open" : "connecting") {
-  const badge = find("badge");
-  badge.dataset.state = state;
-  badge.textContent = { open: `Live over ${NAMES[name] || name}`, connecting: "Reconnecting", closed: "Disconnected" }[state];
-  badge.append(element("small", "", REASONS[why] || why));
+function showTransport(name, why) {
+  if (name) showState("open", `Live over ${NAMES[name] || name}`, REASONS[why] || "back again");
+  else showState("connecting", "Reconnecting", AWAY[why] || "the connection broke");
   for (const label of find("switch").querySelectorAll("label")) {
     label.classList.toggle("serving", label.control.value === name);
   }
+}
+
+function showState(state, text, why) {
+  const badge = find("badge");
+  badge.dataset.state = state;
+  badge.replaceChildren(text, element("small", "", why));
 }
 
 find("switch").addEventListener("change", (event) => comet.use(event.target.value || undefined));
