@@ -17,6 +17,7 @@ from tests.conformance.sockjs.session import (
     stream,
 )
 from tests.live.raw import Line, head
+from tests.live.server import Server
 
 HTMLFILE = b"""<!doctype html>
 <html><head>
@@ -234,3 +235,21 @@ def test_http_1_1_gets_chunks(port: int) -> None:
 def test_a_post_without_any_length_is_a_poll(port: int) -> None:
     with Line(port) as line:
         assert line.send(head("POST", fresh() + "/xhr", {"Host": "x"})).answer().body == b"o\n"
+
+
+def test_a_server_with_threads_carries_streams_and_polls(threaded: Server) -> None:
+    session = fresh()
+    _, line = stream(threaded.port, session + "/xhr_streaming")
+    with line:
+        begin = b""
+        while len(begin) < len(PRELUDE) + 2:  # the server writes the chunks
+            begin += line.chunk()
+        assert begin == PRELUDE + b"o\n"
+        assert post(threaded.port, session + "/xhr_send", b'["x"]').status == 204
+        assert line.chunk() == b'a["x"]\n'
+    session = fresh()
+    opened(threaded.port, session)
+    with Line(threaded.port) as line:
+        line.send(head("POST", session + "/xhr", fields({}) | {"Content-Length": "0"}))
+        post(threaded.port, session + "/xhr_send", b'["y"]')
+        assert line.answer().body == b'a["y"]\n'
