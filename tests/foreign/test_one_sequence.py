@@ -14,6 +14,7 @@ from contextlib import ExitStack, contextmanager
 import pytest
 from websockets.sync.client import connect
 
+from tests.foreign.clients import SocketIO
 from tests.foreign.test_sockjs_client import page
 from tests.live.server import LIMIT_SECONDS, Server, serve
 
@@ -119,6 +120,13 @@ def sockjs_jsonp(server: Server) -> Iterator[Iterator[str]]:
     connection.close()
 
 
+@contextmanager
+def socketio(server: Server, version: int, transport: str) -> Iterator[Iterator[str]]:
+    with SocketIO(version, server.port, transports=[transport]) as one:
+        one.connected()
+        yield (one.event("message")[0] for _ in iter(int, 1))
+
+
 LISTENERS = {
     "native websocket": (native_websocket, joined),
     "raw websocket": (raw_websocket, as_utf8),
@@ -128,6 +136,9 @@ LISTENERS = {
     "sockjs xhr-streaming": (lambda server: sockjs_client(server, "xhr-streaming"), joined),
     "sockjs xhr-polling": (lambda server: sockjs_client(server, "xhr-polling"), joined),
     "sockjs jsonp": (sockjs_jsonp, joined),
+    "socket.io 2 polling": (lambda server: socketio(server, 2, "polling"), joined),
+    "socket.io 3 polling": (lambda server: socketio(server, 3, "polling"), joined),
+    "socket.io 4 websocket": (lambda server: socketio(server, 4, "websocket"), joined),
 }
 """Who listens, and what a text is when it arrives there."""
 
