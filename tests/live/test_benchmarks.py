@@ -13,7 +13,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 MEASURED = 52
-"""Lines of a short run: each measure, of the floor (or the bare application), cometware, and cometware by Socket.IO and by SockJS."""
+"""Lines of a short run: each measure, of the floor (or the bare application) and of cometware by each protocol."""
 
 
 @pytest.fixture(scope="module")
