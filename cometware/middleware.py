@@ -148,9 +148,12 @@ class Cometware:
         for endpoint in self._endpoints.values():
             endpoint.drain(window_seconds)
 
-    def warn_of_processes(self) -> None:
-        """Several processes serve this: if the channel cannot be in all of them, say so in the log, once."""
-        self._endpoint.warn_of_processes()
+    def warn_of_processes(self, *, aloud: bool = True) -> None:
+        """Several processes serve this: if the channel cannot be in all of them, say so in the log, once.
+
+        Not `aloud`: another process has said so.
+        """
+        self._endpoint.warn_of_processes(aloud=aloud)
 
     def _status(self, environ: Environ) -> Response:
         """Tell who is here, to whoever shows the token."""

@@ -10,6 +10,7 @@ import click
 import gevent.exceptions  # noqa: F401  (gunicorn's worker needs it whole)
 from gunicorn.app.base import BaseApplication
 from gunicorn.arbiter import Arbiter
+from gunicorn.errors import HaltServer
 from gunicorn.workers.ggevent import GeventPyWSGIWorker, PyWSGIHandler
 
 from cometware.servers.base import ALL_TRANSPORTS
@@ -66,6 +67,12 @@ class Workers(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
             error.show()
             sys.exit(Arbiter.APP_LOAD_ERROR)
 
+    def run(self) -> None:
+        try:
+            super().run()
+        except HaltServer as error:  # no worker comes up; which one of them is the last to say so is chance
+            sys.exit(error.exit_status)
+
 
 class _Handler(Handler):
     log_request = PyWSGIHandler.log_request
@@ -81,18 +88,18 @@ class Process(GeventPyWSGIWorker):  # type: ignore[misc]
         super().init_process()
 
     def run(self) -> None:
-        if self.age == 1:
-            self._tell()
+        self._tell(is_first=self.age == 1)
         Watchdog().start()
         super().run()
 
-    def _tell(self) -> None:
-        """The first one says what is served, and what several processes cannot do."""
+    def _tell(self, *, is_first: bool) -> None:
+        """The first one says what is served, and what several processes cannot do; the others need not say it again."""
         from cometware.serving import channel_of
 
         found = channel_of(self.wsgi)
-        where = ", ".join(f"http://{sock.getsockname()[0]}:{sock.getsockname()[1]}" for sock in self.sockets)
-        what = f" · {', '.join(ALL_TRANSPORTS)} at {found.path} · log {found.channel.url}" if found else ""
-        click.echo(f"cometware: {self.app.application} on {where} · {self.cfg.workers} workers{what}")
+        if is_first:
+            where = ", ".join(f"http://{sock.getsockname()[0]}:{sock.getsockname()[1]}" for sock in self.sockets)
+            what = f" · {', '.join(ALL_TRANSPORTS)} at {found.path} · log {found.channel.url}" if found else ""
+            click.echo(f"cometware: {self.app.application} on {where} · {self.cfg.workers} workers{what}")
         if found is not None:
-            found.warn_of_processes()
+            found.warn_of_processes(aloud=is_first)

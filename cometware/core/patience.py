@@ -9,19 +9,16 @@ _LONGEST_SECONDS = 32.0
 
 
 class Patience:
-    """Counts the losses of each client that follow each other. A single one, as after a restart, costs no wait."""
+    """Counts the losses of each client within a minute of each other. A single one, as after a restart, costs no wait."""
 
     def __init__(self) -> None:
-        self._losses: dict[str, int] = {}
+        self._losses: dict[str, tuple[int, float]] = {}
 
-    def lost(self, client: str) -> float:
-        """History is lost: return how many seconds the client is to wait before it comes again."""
+    def lost(self, client: str, now: float) -> float:
+        """History is lost, at this time in seconds: return how many seconds the client is to wait before it comes again."""
         if len(self._losses) >= _MANY:
             self._losses.clear()
-        losses = self._losses[client] = self._losses.get(client, 0) + 1
+        losses, before = self._losses.get(client, (0, now))
+        losses = losses + 1 if now - before < _LONGEST_SECONDS * 2 else 1
+        self._losses[client] = (losses, now)
         return 0.0 if losses == 1 else float(min(_FIRST_SECONDS * 2 ** (losses - 2), _LONGEST_SECONDS))
-
-    def found(self, client: str) -> None:
-        """It went on where it was."""
-        if self._losses:
-            self._losses.pop(client, None)

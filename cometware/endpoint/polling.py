@@ -37,7 +37,6 @@ def poll(exchange: Exchange) -> Iterable[bytes]:
     was_parked = exchange.server.raw_head is not None and not asked.tell_accepted  # and answers at once when it is again
     has_news = (bool(entries) and not was_parked) or is_first or not admission.recovered
     if is_open and not has_news and wait > 0 and exchange.server.can_park:
-        worker.patience.found(admission.record.id)
         return _hold(exchange, admission, wait)
     response = _answer(exchange, admission, entries, position, is_first=is_first)
     if is_open:
@@ -65,11 +64,9 @@ def _answer(exchange: Exchange, admission: Admission, entries: list[Entry], posi
         body = greet(worker, admission, shape, exchange.describe_server())
     if admission.reset is not None:
         body = _joined(body, shape.write(shape.dialect.reset(admission.reset, admission.position)))
-        wait = worker.patience.lost(admission.record.id)
+        wait = worker.patience.lost(admission.record.id, worker.clock.monotonic())
         if wait:
             body = _joined(body, shape.write(shape.dialect.reconnect(wait)))
-    elif asked.has_position:
-        worker.patience.found(admission.record.id)
     if entries:
         body = _joined(body, worker.share(shape, entries))
     if asked.tell_accepted:

@@ -113,9 +113,9 @@ class Endpoint:
             transports = ", ".join(server.transports)
             logger.warning("server %s: transports %s; %s; %s", shown(server.name), transports, server.why, _FIX)
 
-    def warn_of_processes(self) -> None:
+    def warn_of_processes(self, *, aloud: bool = True) -> None:
         """Several processes serve this channel: say once, if it cannot be."""
-        if self.channel.url.startswith("memory:") and self._has_to_warn.acquire(blocking=False):
+        if self.channel.url.startswith("memory:") and self._has_to_warn.acquire(blocking=False) and aloud:
             logger.warning(
                 "several processes serve the channel, but its log %r is in each of them apart: clients of one do not hear "
                 "those of another. Serve it with one worker, or take Channel('sqlite:///channel.db') on one host, "
