@@ -310,6 +310,28 @@ def test_namespaces_that_poll_are_heard_each(server: Server) -> None:
     assert sorted([session.get(), session.get()]) == ['42/admin,["message","admin"]', '42["message","root"]']
 
 
+def test_a_reader_that_stalls_gets_everything_of_each_namespace_in_order() -> None:
+    """What its socket does not take stays in the log; none of its namespaces writes into the middle of another's frame."""
+    with serve(PATIENT, application="tests.foreign.app:app") as server, connected(server.port) as socket:
+        socket.send('40/admin,{"word":"sesame"}')
+        assert str(socket.read()).startswith("40/admin,")
+        text = "x" * 20000
+        for number in range(400):
+            server.publish([number, text], admin=number % 2 == 1)
+        server.publish("end")
+        server.publish("end", admin=True)
+        heard: dict[str, list[Any]] = {'42["message",': [], '42/admin,["message",': []}
+        ended = 0
+        while ended < 2:
+            frame = str(socket.read())
+            prefix = next(prefix for prefix in heard if frame.startswith(prefix))
+            data = json.loads(frame[len(prefix) : -1])
+            ended += data == "end"
+            heard[prefix].append(data)
+        assert [data[0] for data in heard['42["message",'][:-1]] == list(range(0, 400, 2))
+        assert [data[0] for data in heard['42/admin,["message",'][:-1]] == list(range(1, 400, 2))
+
+
 # Users
 
 
