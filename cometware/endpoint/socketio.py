@@ -26,9 +26,10 @@ from cometware.endpoint.serve import Endpoint
 from cometware.errors import BadFrame, Refused
 from cometware.servers.base import Parking
 from cometware.servers.passed import Door, Passed, pass_on
-from cometware.transports.engine import Engine, EnginePlan, Session
+from cometware.transports.engine import Engine
 from cometware.transports.enginesocket import EngineSocket
 from cometware.transports.poll import SCRIPT_TYPE, Poll
+from cometware.transports.session import EnginePlan, Session
 from cometware.transports.upload import UploadRefused, read_body
 from cometware.transports.websocket import handshake, websocket_headers
 from cometware.transports.worker import Worker

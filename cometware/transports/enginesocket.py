@@ -15,7 +15,7 @@ from cometware.transports.websocket import WebSocket
 from cometware.transports.worker import Worker
 
 if TYPE_CHECKING:
-    from cometware.transports.engine import Session
+    from cometware.transports.session import Session
 
 _UPGRADE_SECONDS = 10.0
 """How long a WebSocket may take to prove itself and take over from the polls."""

@@ -17,7 +17,7 @@ from cometware.transports.connection import Answer, Connection
 from cometware.transports.worker import Worker
 
 if TYPE_CHECKING:
-    from cometware.transports.engine import Session
+    from cometware.transports.session import Session
 
 FULL = memoryview(b"")
 """Stands in a member's `unsent` while its session has no way out for it: between two polls, or behind a full socket."""

@@ -1,0 +1,427 @@
+"""One Engine.IO session: who asks by which transport, what it is owed, and when it was last heard.
+
+Rule: what is published stays in the log. A session holds nothing but its own few packets (opening, pong, disconnect) and,
+for each of its namespaces, a `Member` with a position.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import gevent
+
+from cometware.client import Environ
+from cometware.core.entry import RESERVED
+from cometware.core.events import Close, Received
+from cometware.core.framing import Frame
+from cometware.dialects import engineio, socketio
+from cometware.dialects.base import Shape
+from cometware.errors import BadFrame, Refused
+from cometware.transports.connection import Answer
+from cometware.transports.inbox import refusal
+from cometware.transports.member import FULL, Member, compose
+from cometware.transports.opening import Admission
+from cometware.transports.poll import SCRIPT_TYPE, Poll
+from cometware.transports.report import report
+from cometware.transports.worker import Worker
+
+if TYPE_CHECKING:
+    from cometware.transports.engine import Engine
+    from cometware.transports.enginesocket import EngineSocket
+
+_NORMAL = Close(1000)
+_CONNECT_SECONDS = 45.0
+"""How long a session may live that was never connected to a namespace."""
+_LEFT_SECONDS = 1.0
+_ENDED_SECONDS = 30.0
+"""How long the one poll that is under way, or comes next, is told that a session has ended."""
+_MAX_OWED = 1000
+"""Packets that a session may be owed beside its mail; more of them only a hostile client provokes."""
+
+
+class Session:
+    """One Engine.IO session, from its handshake to its end, on whatever transport it is.
+
+    `socket` is its WebSocket (None: it polls), `probe` one that may become it, `poll` the GET that waits. `owed` are the
+    packets that wait for the next poll. `connecting` has for each namespace that is being opened what came for it
+    meanwhile. `environ` is that of its first request, for as long as a namespace may ask for it.
+    """
+
+    __slots__ = (
+        "base64", "beat_tick", "closed", "connect_tick", "connecting", "engine", "environ", "heard", "joined", "members",
+        "owed", "pinged", "plan", "poll", "posting", "probe", "reader", "released", "script", "sid", "slot", "socket",
+        "upgrading", "version",
+    )  # fmt: skip
+
+    def __init__(self, engine: Engine, sid: str, version: int, environ: Environ, *, base64: bool) -> None:
+        worker = engine.worker
+        self.engine = engine
+        self.sid = sid
+        self.version = version
+        self.base64 = base64
+        self.environ = environ
+        self.reader = socketio.Reader(version + 1)
+        self.members: dict[str, Member] = {}
+        self.connecting: dict[str, list[socketio.Packet]] = {}
+        self.joined = False
+        self.owed: list[Frame] = []
+        self.socket: EngineSocket | None = None
+        self.probe: EngineSocket | None = None
+        self.upgrading = False
+        self.released = False
+        self.poll: Poll | None = None
+        self.script: str | None = None
+        self.posting = False
+        self.plan: bytes | None = None
+        self.closed = False
+        self.heard = True
+        self.pinged = False
+        self.slot = -1
+        limits = worker.limits
+        silence = limits.heartbeat_seconds + limits.pong_seconds
+        self.beat_tick = worker.tick_after(limits.heartbeat_seconds if version == 4 else silence)
+        self.connect_tick = worker.tick_after(_CONNECT_SECONDS)
+        worker.put(self, self.beat_tick)
+
+    @property
+    def transport(self) -> str:
+        return "poll" if self.socket is None else "websocket"
+
+    dialect = socketio.SocketIO.name
+
+    def opening(self, upgrades: tuple[str, ...]) -> Frame:
+        """Write the packet that tells the client of its session."""
+        limits = self.engine.worker.limits
+        return Frame(
+            engineio.opening(self.sid, upgrades, limits.heartbeat_seconds, limits.pong_seconds, limits.max_message_bytes)
+        )
+
+    # In
+
+    def receive(self, packet: engineio.Packet) -> None:
+        """Take one packet.
+
+        Raises:
+            BadFrame: The protocol does not allow it; the caller ends the session.
+        """
+        self.heard = True
+        kind, data = packet
+        if kind == engineio.MESSAGE:
+            whole = self.reader.receive(data)
+            if whole is not None:
+                self._take(whole)
+        elif kind == engineio.PING:
+            if self.version == 4:
+                raise BadFrame("packet", "a ping from the client: in Engine.IO 4, the server pings")
+            self._pong()
+        elif kind == engineio.CLOSE:
+            self.close("left", last="6")
+
+    def _pong(self) -> None:
+        if self.owed and self.owed[-1].body == "3":
+            return  # one answer is enough for all that wait
+        self.send(Frame("3"))
+
+    def _take(self, packet: socketio.Packet) -> None:
+        namespace, _, query = packet.namespace.partition("?")
+        member = self.members.get(namespace)
+        if packet.type == socketio.CONNECT:
+            if member is None and namespace not in self.connecting:
+                self._begin_connecting(namespace, packet, query)
+        elif namespace in self.connecting:
+            waiting = self.connecting[namespace]
+            waiting.append(packet)
+            if len(waiting) > self.engine.worker.limits.max_waiting_messages:
+                raise BadFrame("packet", "too many packets for a namespace that is not connected yet")
+        elif member is None:
+            if self.version == 4:
+                raise BadFrame("packet", f"a packet for the namespace {namespace[:40]!r}, which is not connected")
+        elif packet.type == socketio.DISCONNECT:
+            self._leave(member)
+        elif packet.type == socketio.EVENT:
+            self._event(member, packet)
+        elif packet.type == socketio.ACK and packet.id is not None:
+            member.worker.channel.questions.answer(member.id, packet.id, socketio.data_of(packet.args))
+        elif packet.type == socketio.CONNECT_ERROR:
+            raise BadFrame("packet", "an error from the client: only servers refuse")
+
+    def _event(self, member: Member, packet: socketio.Packet) -> None:
+        name, args = str(packet.args[0]), packet.args[1:]
+        if name in socketio.RESERVED[self.version + 1]:
+            return
+        if name in RESERVED:
+            if packet.id is not None:
+                details = {"error": {"code": "event", "message": f"{name!r} is a name that the channel keeps for itself"}}
+                self.send(*socketio.acknowledged(member.namespace, packet.id, [details]))
+            return
+        event = Received(name, socketio.data_of(args), None, packet.id is not None, packet.id)
+        if member.record is not None:
+            member.worker.inboxes.deliver(member.record, event, self)
+
+    def handled(self, number: int | None) -> None:
+        """A message of this session is done: the protocol has no word for that."""
+
+    def refused(self, error: BadFrame) -> None:
+        """A message came for a client that has ended: it is told so already."""
+
+    @property
+    def is_full(self) -> bool:
+        """Do so many messages wait for their handlers that no more should be read?"""
+        return any(member.is_full for member in self.members.values())
+
+    # Namespaces
+
+    def _begin_connecting(self, namespace: str, packet: socketio.Packet, query: str) -> None:
+        if namespace not in self.engine.namespaces:
+            self.send(socketio.refused(namespace[:256], self.version + 1, "Invalid namespace"))
+            return
+        self.connecting[namespace] = []
+        auth = packet.args if isinstance(packet.args, dict) else socketio.auth_of(query)
+        gevent.spawn(self.connect, namespace, auth)
+
+    def connect(self, namespace: str, auth: dict[str, Any]) -> None:
+        """Open a namespace and say so, or why not. Waits for `on_open`; a greenlet of its own ends with that."""
+        if self.closed:
+            return
+        self.connecting.setdefault(namespace, [])
+        try:
+            worker, admission, answer = self.engine.admit(self, namespace, auth)
+        except Refused as error:
+            self._refuse(namespace, error)
+        except Exception:
+            report("the opening of a Socket.IO client")
+            self._refuse(namespace, Refused(500, "the server failed; its log says why"))
+        else:
+            if self.closed:
+                worker.clients.left_alone(admission.record)
+                return
+            self._join(namespace, worker, admission, answer)
+
+    def _refuse(self, namespace: str, error: Refused) -> None:
+        self.connecting.pop(namespace, None)
+        self.joined = True
+        if self.closed:
+            return
+        details = refusal(error)
+        del details["code"]
+        message = details.pop("message") or str(error)
+        self.send(socketio.refused(namespace, self.version + 1, message, details if self.version == 4 else None))
+
+    def _join(self, namespace: str, worker: Worker, admission: Admission, answer: dict[str, str]) -> None:
+        self.joined = True
+        member = Member(self, worker, namespace, admission.record, self._shape(namespace))
+        self.members[namespace] = member
+        if len(self.members) == len(self.engine.namespaces):
+            self.environ = {}
+        self.send(socketio.connected(namespace, answer if self.version == 4 else None))
+        member.begin(admission.position)
+        self._let_write()
+        for packet in self.connecting.pop(namespace, ()):
+            try:
+                self._take(packet)
+            except BadFrame:
+                self.close("protocol")
+
+    def _shape(self, namespace: str) -> Shape:
+        offsets = self.engine.recovery and self.version == 4
+        return socketio.shape(namespace, self.version, self.transport, base64=self.base64, offsets=offsets)
+
+    def _leave(self, member: Member) -> None:
+        """The client leaves a namespace; the session stays."""
+        del self.members[member.namespace]
+        member.leave()
+
+    def kick(self, member: Member) -> None:
+        """The server ends a client: it is told behind its last message, and the session stays."""
+        if self.members.get(member.namespace) is not member:
+            return
+        frames = member.rest() if self.socket is None else []
+        del self.members[member.namespace]
+        member.worker.clients.detach(member)
+        self.send(*frames, socketio.disconnected(member.namespace))
+
+    # Out
+
+    def send(self, *frames: Frame) -> None:
+        """Send packets of the session's own: at once, or by the next poll."""
+        if self.socket is not None:
+            self.socket.write(self.write(frames))
+            return
+        self.owed += frames
+        if len(self.owed) > _MAX_OWED:
+            raise BadFrame("packet", f"the client provoked {_MAX_OWED} answers and fetches none")
+        if self.poll is not None:
+            self.answer(self.compose(self.write(self.take_owed())))
+
+    def write(self, frames: Iterable[Frame]) -> bytes:
+        return engineio.writer(self.version, self.transport, base64=self.base64)(frames)
+
+    def take_owed(self) -> list[Frame]:
+        frames, self.owed = self.owed, []
+        return frames
+
+    def compose(self, payload: bytes) -> Answer:
+        return compose(payload, engineio.content_type(payload))
+
+    def answer(self, parts: Answer) -> None:
+        """Answer the poll that waits; until the next one, everybody here is behind."""
+        poll, self.poll = self.poll, None
+        assert poll is not None
+        self._hold_back()
+        if self.script is not None:
+            parts = compose(engineio.script(self.script, parts.body), SCRIPT_TYPE)
+        poll.release(parts)
+
+    def read(self) -> bytes:
+        """Return what waits for a poll, as one payload; nothing, if there is nothing."""
+        if self.owed:
+            return self.write(self.take_owed())
+        for member in list(self.members.values()):
+            payload = member.read()
+            if payload:
+                return payload
+        return b""
+
+    def hold(self, poll: Poll, prefix: bytes, script: str | None, *, keep_alive: bool) -> None:
+        """Let a poll wait until there is something to say."""
+        self.poll, self.script = poll, script
+        poll.hold_for(self, prefix, keep_alive=keep_alive)
+        if self.owed:
+            self.answer(self.compose(self.write(self.take_owed())))
+        else:
+            self._let_write()
+
+    def _let_write(self) -> None:
+        """Bring the members up to date, as far as there is a way out."""
+        for member in list(self.members.values()):
+            if self.socket is not None:
+                if self.socket.unsent is not None:
+                    return
+            elif self.poll is None:
+                return
+            member.unsent = None
+            member.worker.pump(member)
+
+    def flushed(self) -> None:
+        """The socket takes more."""
+        self._let_write()
+
+    def _hold_back(self) -> None:
+        """Let no member write: from now on each has a position of its own."""
+        for member in self.members.values():
+            member.worker.fell_behind(member)
+            member.unsent = FULL
+
+    def fell_behind(self) -> None:
+        """The socket is full."""
+        self._hold_back()
+
+    def poll_lost(self, reason: str) -> None:
+        """The poll's socket is gone; whatever the client does next, it begins anew."""
+        self.poll = None
+        self._hold_back()
+        self.close("left")
+
+    # To a WebSocket
+
+    def begin_upgrade(self) -> None:
+        """A WebSocket has proved itself: end the poll at once, so that the client may switch."""
+        self.upgrading, self.released = True, self.poll is not None
+        if self.poll is not None:
+            self.answer(self.compose(self.write([Frame("6")])))
+
+    def upgrade(self, socket: EngineSocket) -> None:
+        """Go on by this WebSocket."""
+        self.probe, self.upgrading = None, False
+        owed = self.take_owed()
+        if self.poll is not None:
+            self.answer(self.compose(self.write([Frame("6")])))
+        self.socket = socket
+        self.base64 = socket.base64
+        self.engine.worker.polls.forget(self)
+        for member in self.members.values():
+            member.carry(socket.sock, self._shape(member.namespace))
+        if owed:
+            self.send(*owed)
+        self.engine.worker.soon(self._let_write)
+
+    # The clock
+
+    def due(self, tick: int) -> None:
+        """Do what this tick asks for."""
+        if tick >= self.beat_tick:
+            self._beat(tick)
+        if not self.closed:
+            self.engine.worker.put(self, self.beat_tick)
+
+    def _beat(self, tick: int) -> None:
+        worker, limits = self.engine.worker, self.engine.worker.limits
+        self.heard = self.heard or self.posting
+        if not self.joined and not self.connecting and tick >= self.connect_tick:
+            self.close("protocol")
+        elif self.version == 3:
+            self.beat_tick = worker.tick_after(limits.heartbeat_seconds + limits.pong_seconds)
+            if not self.heard:
+                self.close("silent")
+            self.heard = False
+        elif self.pinged:
+            self.pinged = False
+            if not self.heard:
+                self.close("silent")
+            self.beat_tick = worker.tick_after(limits.heartbeat_seconds - limits.pong_seconds)
+        else:
+            self.beat_tick = worker.tick_after(min(limits.pong_seconds, limits.heartbeat_seconds))
+            if self.socket is None or self.socket.unsent is None:
+                self.pinged, self.heard = True, False
+                self.send(Frame("2"))
+
+    # The end
+
+    def lost(self, reason: str) -> None:
+        """End without a word: something here has failed, or this process ends."""
+        self.close(reason)
+
+    def close(self, reason: str, close: Close = _NORMAL, *, last: str = "1") -> None:
+        """End the session. A poll that waits is told `last`; one that comes too late is told once, if the server ends it."""
+        if self.closed:
+            return
+        self.closed = True
+        worker = self.engine.worker
+        worker.unput(self)
+        worker.polls.forget(self)
+        self.engine.ended(self)
+        if self.poll is not None:
+            self.answer(self.compose(self.write([Frame(last)])))
+        elif self.socket is None and last == "6":
+            self.engine.tell_once(self.sid, self.write([Frame("6")]), _LEFT_SECONDS)
+        elif self.socket is None and reason == "closed":
+            self.engine.tell_once(self.sid, self.write([Frame("6"), Frame("1")]), _ENDED_SECONDS)
+        members, self.members = self.members, {}
+        for member in members.values():
+            member.worker.clients.detach(member, reason)
+            member.fd = -1
+        for socket in (self.probe, self.socket):
+            if socket is not None:
+                socket.let_go(close)
+        self.environ = {}
+
+
+class EnginePlan(NamedTuple):
+    """How to answer the polls of a session."""
+
+    owner: Session
+    prefix: bytes
+    until_tick: int
+    script: str | None
+
+    @property
+    def is_good(self) -> bool:
+        session = self.owner
+        return not session.closed and session.socket is None and not session.upgrading and session.poll is None
+
+    def hold(self, poll: Poll, text: bytes) -> bool:
+        """Let this poll wait."""
+        self.owner.heard = True
+        self.owner.hold(poll, self.prefix, self.script, keep_alive=True)
+        return True
