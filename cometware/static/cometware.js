@@ -14,7 +14,7 @@
   var document = window.document;
   var location = window.location || {};
   var navigator = window.navigator || {};
-  var later = function (milliseconds, call) { return setTimeout(call, milliseconds); };
+  var later = function (milliseconds, call) { return setTimeout(call, Math.min(milliseconds, 2e9)); }; // beyond 2^31 it would not wait at all
 
   function now() { return +new Date(); }
 
@@ -50,7 +50,7 @@
 
   function random() { // 130 bits
     var crypto = window.crypto || window.msCrypto, text = '', i = 26;
-    var bytes = crypto && crypto.getRandomValues && window.Uint8Array && crypto.getRandomValues(new Uint8Array(i));
+    var bytes = crypto && crypto.getRandomValues && crypto.getRandomValues(new Uint8Array(i));
     while (i--) text += ((bytes ? bytes[i] : Math.random() * 256) & 31).toString(32);
     return text;
   }
@@ -194,7 +194,7 @@
   function websocket(link) {
     var plain = link.plain; // without subprotocols: some servers cannot choose one
     var url = link.url(plain ? { v: 1 } : {}, plain).replace(/^http/, 'ws');
-    var socket = plain ? new WebSocket(url) : new WebSocket(url, ['cometware.v1', 'key.' + link.key]);
+    var socket = new WebSocket(url, plain ? [] : ['cometware.v1', 'key.' + link.key]);
     link.duplex = 1;
     socket.onopen = function () { link.onopen(); };
     socket.onmessage = function (event) { link.onmessage(event.data); };
@@ -343,7 +343,7 @@
   // What this browser can do, without trying it.
   var usable = {
     websocket: function () { return window.WebSocket; },
-    stream: function (cross) { return usable.poll(cross) && window.fetch && window.TextDecoder && window.Response && 'body' in Response.prototype; },
+    stream: function (cross) { return usable.poll(cross) && window.fetch && window.TextDecoder && 'body' in Response.prototype; },
     xhr: function (cross) { return usable.poll(cross) && 'onprogress' in openXhr(); },
     eventsource: function (cross) { return usable.poll(cross) && window.EventSource; },
     poll: function (cross) {
@@ -356,7 +356,7 @@
   // The ladder: of each rung the first kind that the browser has.
   var RUNGS = [['websocket'], ['stream', 'xhr', 'eventsource'], ['poll', 'jsonp', 'short']];
 
-  var JOINING = 'joining', LEADER = 'leader', FOLLOWER = 'follower', ALONE = 'alone';
+  var JOINING = 1, LEADER = 2, FOLLOWER = 3, ALONE = 4;
   var RESERVED = /^(open|close|error|reset|transport|ping|reconnect|.{257,})$/;
 
   // Milliseconds; `rotate` and `keptSize` are characters, `kept` messages.
@@ -391,7 +391,7 @@
     options = options || {};
     var self = this;
     var base = absolute(url).replace(/[?#].*/, '');
-    var cross = !!location.host && base.indexOf(location.protocol + '//' + location.host + '/') !== 0;
+    var cross = /^\w+:/.test(base) && base.indexOf(location.protocol + '//' + location.host + '/') !== 0;
     var key = options.key || random();
     var credentials = options.credentials !== false;
     var kept = 'cometware ' + base; // the name of what we remember, and of the group of our tabs
@@ -408,7 +408,7 @@
     var round = 0, retryTimer = 0, retryAfter = 0, why = 'start';
     var preferred = '', worked = {}, plain = 0, deaths = 0, banned = 0, stalls = 0, cuts = 0, upgrades = 0, upgradeTimer = 0;
     // Who counts our messages, our key or the tab that leads; and what tabs know of each other: see "One connection".
-    var counter = '', tab = random(), said = 0, role = '', group, followed = { over: 1 }, sharedKey, release, waiting;
+    var counter = '', tab = random(), said = 0, role = 0, group, followed = { over: 1 }, sharedKey, release, waiting;
     var outbox = {}, taken = {};
     var greeting = { heartbeat: 20, limits: { max_message_bytes: 1048576 } };
     var rtt = 0, hold = 20, beat = now(), hiddenSince = 0, watching;
@@ -418,26 +418,30 @@
 
     // Events
 
+    function give(call, a, b) { // to the page; its mistakes are its own, and stop nothing here
+      try { call.call(self, a, b); } catch (error) { later(0, function () { throw error; }); }
+    }
+
+    function listening(name) { return listeners['$' + name] = listeners['$' + name] || []; }
+
     function fire(name, a, b) {
-      each((listeners['$' + name] || []).slice(), function (call) {
-        try { call.call(self, a, b); } catch (error) { later(0, function () { throw error; }); }
-      });
+      each(listening(name).slice(), function (call) { give(call, a, b); });
     }
 
     function problem(code, message, done) {
       var error = { code: code, message: message };
-      if (done) done.call(self, error);
+      if (done) give(done, error);
       fire('error', error);
     }
 
     self.on = function (name, call) {
-      (listeners['$' + name] = listeners['$' + name] || []).push(call);
+      listening(name).push(call);
       return self;
     };
 
     self.off = function (name, call) {
-      if (call) without(listeners['$' + name] || [], call);
-      else delete listeners['$' + name];
+      if (call) without(listening(name), call);
+      else listeners['$' + name] = 0;
       return self;
     };
 
@@ -461,21 +465,23 @@
       var names = ladder();
       clearTimeout(retryTimer);
       retryTimer = retryAfter = 0;
-      if (!ended && !away && !serving && !racing.length) begin(names, Math.max(0, find(names, preferred)));
+      if (round && !names.join('')) return finish(4406, 'no transport ' + options.transports + ' here');
+      if (!racing.length) begin(names, find(names, preferred));
     }
 
     // Begin with one transport; when it fails or is silent for a while, begin with the next one beside it.
     function begin(names, index) {
+      if (serving || ended || away) return;
       while (index < 3 && !names[index]) index++;
-      var name = names[index], patience = name === 'websocket' ? Math.max(times.race, 2 * rtt) : silence();
+      var name = names[index], begun, shares = name !== 'websocket' || options.shared, link;
+      var patience = name === 'websocket' ? Math.max(times.race, 2 * rtt) : silence();
       if (!name) return settle();
-      if (!role && canShare && (name !== 'websocket' || options.shared)) return join(function () { begin(names, index); });
+      if (!role && canShare && shares) return join(function () { begin(ladder(), index); });
       function next() {
-        if (!begun && !serving && !ended && index < 2) begin(names, index + 1);
+        if (!begun && index < 2) begin(names, index + 1);
         begun = 1;
       }
-      if (serving || ended || away) return;
-      var begun = 0, link = open(role === FOLLOWER && (name !== 'websocket' || options.shared) ? 'shared' : name, index, { next: next });
+      link = open(role === FOLLOWER && shares ? 'shared' : name, index, { next: next });
       link.patience = later(patience, next);
     }
 
@@ -490,6 +496,7 @@
         link.after = position;
         if (cross || keyed) parameters.key = key;
         parameters.last = options.last;
+        if (options.transports || link.hop === 'buffered') parameters.why = link.hop ? 'stream-buffered' : 'chosen';
         parameters.after = position;
         return base + query(parameters);
       };
@@ -509,7 +516,7 @@
       link.onclose = function (status, text, retry, code, held) {
         failed(link, status, problemIn(text), retry, code, held);
       };
-      link.giveUp = later(name === 'jsonp' ? times.script : times.giveUp, function () { lost(link, 'silent'); });
+      link.quits = later(name === 'jsonp' ? times.script : times.giveUp, function () { lost(link, 'silent'); });
       racing.push(link);
       try { (transports[name] || follow)(link); } catch (error) { later(0, function () { lost(link, String(error)); }); }
       return link;
@@ -519,7 +526,7 @@
       if (link.over) return;
       link.over = 1;
       without(racing, link);
-      each([link.patience, link.giveUp, link.proof, link.hopTimer, link.lasts], clearTimeout);
+      each([link.patience, link.quits, link.proof, link.hopTimer, link.lasts], clearTimeout);
       try { link.close(); } catch (error) {}
     }
 
@@ -557,8 +564,7 @@
         serving = null;
         isOpen = 0;
         why = reason;
-        if (stopPost) stopPost();
-        posting = 0;
+        stopPosting();
         if (soon) round = 0;
         if (isStream(link) && link.useless && now() - link.began < 30000 && ++stalls > 2) preferred = ladder()[2];
         tell({ down: reason });
@@ -577,9 +583,10 @@
     function settle(soon) {
       if (serving || racing.length || ended || away || retryTimer || role === JOINING) return;
       if (++round === 3) forget();
-      var most = Math.min(times.retryMost, times.retry * Math.pow(2, round - 1));
-      retryTimer = later(soon ? 1 : Math.max(retryAfter, Math.random() * most), connect);
+      retryTimer = later(soon ? 1 : Math.max(retryAfter, pauseAfter(round - 1)), connect);
     }
+
+    function pauseAfter(failures) { return Math.random() * Math.min(times.retryMost, times.retry * Math.pow(2, failures)); }
 
     function forget() {
       preferred = '';
@@ -625,8 +632,7 @@
       serving = link;
       link.won = everOpen = 1;
       without(racing, link);
-      clearTimeout(link.patience);
-      clearTimeout(link.giveUp);
+      each([link.patience, link.quits], clearTimeout);
       if (old) drop(old);
       each(racing.slice(), function (other) { if (!other.duplex || link.duplex) drop(other); });
       preferred = ladder()[link.rank];
@@ -638,7 +644,7 @@
       });
       if (isStream(link)) prove(link);
       change(link.name, link.hop || (old ? 'upgrade' : why));
-      if (!isOpen) {
+      if (!isOpen && !link.over) {
         isOpen = 1;
         fire('open', { transport: link.name, recovered: recovered !== false, client: self.client });
       }
@@ -664,7 +670,7 @@
       clearTimeout(upgradeTimer);
       if (!serving || !serving.rank || serving.slow || serving.name === 'shared') return;
       var rank = upgrades % serving.rank, name = ladder()[rank];
-      upgradeTimer = later(worked[name] ? 1000 : times.upgrade[Math.min(upgrades, times.upgrade.length - 1)], function () {
+      upgradeTimer = later(worked[name] ? 1000 : times.upgrade[Math.min(upgrades, 3)], function () {
         name = ladder()[rank];
         worked[name] = 0;
         upgrades++;
@@ -708,19 +714,18 @@
       return { epoch: text.slice(0, dash), offset: +text.slice(dash + 1) };
     }
 
-    function move(to) { // false: we have been there already
+    function move(to) { // nothing: we have been there already
       var at = part(to);
-      if (at.epoch === epoch && at.offset <= floor) return false;
-      epoch = at.epoch;
-      floor = at.offset;
-      position = to;
-      return true;
+      if (at.epoch === epoch && at.offset <= floor) return;
+      start(to);
+      return 1;
     }
 
     function start(at) {
       position = at;
-      epoch = part(at).epoch;
-      floor = part(at).offset;
+      at = part(at);
+      epoch = at.epoch;
+      floor = at.offset;
     }
 
     function greet(link, info) {
@@ -761,14 +766,14 @@
     function failReplies(code, reason) {
       var lost = replies;
       replies = {};
-      for (var n in lost) if (lost[n]) lost[n].call(self, { code: code, message: reason });
+      for (var n in lost) if (lost[n]) give(lost[n], { code: code, message: reason });
     }
 
     function answered(shape) {
       (role === FOLLOWER ? upTo : acknowledge)(shape.reply);
       var done = replies[shape.reply], error = shape.error;
       delete replies[shape.reply];
-      if (done) done.call(self, error || null, decode(shape.data));
+      if (done) give(done, error || null, decode(shape.data));
       else if (error) fire('error', error);
     }
 
@@ -792,7 +797,7 @@
     self.send = function (data, done) { return self.emit('message', data, done); };
 
     self.emit = function (event, data, done) {
-      var text = JSON.stringify(encode(data === undefined ? null : data)), item = { event: event, data: text, done: done, asks: done && 1, tab: tab, n: ++said };
+      var text = JSON.stringify(encode(data === undefined ? null : data)), item = { event: event, data: text, done: done, asks: done && 1, tab: tab };
       if (ended) return problem('closed', 'closed', done);
       if (!event || RESERVED.test(event)) throw new Error('cometware: reserved: ' + event);
       if (queue.length >= times.kept || queuedSize + text.length > times.keptSize) {
@@ -848,7 +853,7 @@
     }
 
     function post(link) { // one at a time; what queues meanwhile goes in the next one
-      var texts, of = era, count;
+      var texts, of = era, from = acked, count;
       if (posting) return;
       texts = batch(limit(), single ? 1 : 200);
       count = texts.length;
@@ -869,9 +874,9 @@
         else if (status === 400 || status === 413) {
           single = 1;
           if (count === 1) giveBack(0, error.code || 'refused', error.message);
-        } else {
+        } else if (acked === from) { // else it came back on the other way
           if (postFails === 4) problem('post', 'status ' + status);
-          wait = Math.max(retry * 1000 || 0, Math.random() * Math.min(times.retryMost, times.retry * Math.pow(2, postFails++)));
+          wait = Math.max(retry * 1000 || 0, pauseAfter(postFails++));
         }
         if (!wait) postFails = 0;
         later(wait, flush);
@@ -879,7 +884,7 @@
     }
 
     function acknowledge(n) {
-      var items = queue.splice(0, Math.max(0, n - acked));
+      var items = queue.splice(0, n - acked);
       each(items, function (item) {
         item.as = ++acked;
         accepted(item);
@@ -911,9 +916,9 @@
     }
 
     function upTo(n) { // the tab that leads had so much accepted; -1: its numbers are void
-      each(queue, function (item) { if (n < 0) item.as = undefined; });
       for (var number in outbox) if (n < 0 || number <= n) delete outbox[number];
       each(queue.slice(), function (item) {
+        if (n < 0) item.as = undefined;
         if (!(item.as <= n)) return;
         without(queue, item);
         accepted(item);
@@ -923,12 +928,17 @@
 
     // The end
 
+    function stopPosting() {
+      if (stopPost) stopPost();
+      stopPost = null;
+      posting = 0;
+    }
+
     function stop() {
       clearTimeout(retryTimer);
       clearTimeout(upgradeTimer);
       retryTimer = 0;
-      if (stopPost) stopPost();
-      posting = 0;
+      stopPosting();
       if (serving) drop(serving);
       each(racing.slice(), drop);
       serving = null;
@@ -943,13 +953,14 @@
       stop();
       leaveGroup();
       change(null, reason);
-      each(queue.splice(0, queue.length), function (item, i) { replies['q' + i] = item.done; });
+      each(queue, function (item, i) { replies['q' + i] = item.done; });
+      queue = [];
       failReplies('closed', reason);
       fire('close', { code: code, reason: reason || '' });
     }
 
     function goodbye() { // so that nobody has to wait whether we come back
-      if (!everOpen || role) return; // other tabs may go on with this client
+      if (!everOpen || role || ended) return; // other tabs may go on with this client
       var text = '[' + batch(60000, 200).concat('{"close":{}}').join() + ']';
       if (serving && serving.duplex) serving.send('{"close":{}}');
       else if (navigator.sendBeacon) navigator.sendBeacon(base + query({ v: 1, key: key }), text);
@@ -957,7 +968,6 @@
     }
 
     self.close = function () {
-      if (ended) return;
       goodbye();
       leaveGroup();
       finish(1000, '');
@@ -984,25 +994,27 @@
     // on with the same key and sends the same under the same numbers, so nothing of any tab is lost or done twice.
 
     function join(then) {
+      var ours = group = new BroadcastChannel(kept);
       role = JOINING;
-      group = new BroadcastChannel(kept);
       group.onmessage = function (event) {
         var data = parse(event.data);
         if (role === LEADER) heardFollower(data);
         else if (role === FOLLOWER && data.shape && (!data.to || data.to === tab)) heardLeader(data.shape, data.key);
       };
       navigator.locks.request(kept, { ifAvailable: true }, function (lock) {
-        if (ended || away) return;
+        if (group !== ours) return; // we have left meanwhile
+        if (serving) return leaveGroup(); // our own WebSocket was quicker
         role = lock ? LEADER : FOLLOWER;
         then();
         if (lock) return held();
         waiting = new AbortController();
         navigator.locks.request(kept, { signal: waiting.signal }, function () {
-          later(times.heir, succeed); // what the last leader told may still be on its way
+          if (group !== ours) return;
+          later(times.heir, function () { if (group === ours) succeed(); }); // what the last leader told may still be on its way
           return held();
         }).then(null, function () {});
       }).then(null, function () {
-        role = ALONE;
+        leaveGroup(ALONE);
         then();
       });
     }
@@ -1014,12 +1026,11 @@
       if (waiting) waiting.abort();
       if (group) group.close();
       group = release = waiting = null;
-      role = next || '';
+      role = next;
       upTo(-1);
     }
 
     function succeed() {
-      if (role !== FOLLOWER) return;
       var own = queue, number, item, mine;
       function isIt(one) { if (item.tab === tab && one.n === item.n) mine = one; }
       role = LEADER;
@@ -1046,10 +1057,15 @@
       if (role === LEADER) whisper({ shape: shape, to: to, key: key });
     }
 
-    function whisper(data) { group.postMessage(JSON.stringify(data)); } // as JSON, an item leaves its callback at home
+    function whisper(data) { if (group) group.postMessage(JSON.stringify(data)); } // as JSON, an item leaves its callback at home
+
+    function numbered(item) { // among what this tab told others: what is refused before has no number, so that there is no gap
+      item.n = item.n || ++said;
+      return item;
+    }
 
     function leads(index) { // tell what is about to be sent, and under which number
-      var item = queue[index];
+      var item = numbered(queue[index]);
       item.as = acked + index + 1;
       tell({ sends: item });
     }
@@ -1073,7 +1089,7 @@
     function heardFollower(data) {
       var item = data.say;
       if (data.hello) {
-        if (!(data.from in taken)) taken[data.from] = data.hello - 1;
+        if (!(taken[data.from] >= data.hello)) taken[data.from] = data.hello - 1;
         greetFollowers(data.from, data.after, data.last);
       }
       if (!item || item.n !== taken[item.tab] + 1) return;
@@ -1092,7 +1108,7 @@
         if (sends.tab === tab) each(queue, function (item) { if (item.n === sends.n) item.as = sends.as; });
       } else if (shape.upto) upTo(shape.upto);
       else if (link.over) return;
-      else if (shape.wait) each([link.giveUp, link.patience], clearTimeout);
+      else if (shape.wait) each([link.patience, link.quits], clearTimeout);
       else if (shape.history) {
         sends = shape.history.concat(link.early || []);
         link.early = 0;
@@ -1113,10 +1129,10 @@
       link.hello = function () {
         link.after = position;
         link.early = []; // what we hear before we have our history
-        whisper({ from: tab, hello: queue.length ? queue[0].n : said + 1, after: position, last: options.last });
+        whisper({ from: tab, hello: queue[0] && queue[0].n || said + 1, after: position, last: options.last });
       };
       link.send = function (text, item) {
-        if (item) whisper({ from: tab, say: item });
+        if (item) whisper({ from: tab, say: numbered(item) });
         else link.hello(); // it only wants to hear something
       };
       link.close = function () {};
@@ -1140,13 +1156,12 @@
         if (isStream(link) && ++stalls > 1) leaveStream('silent');
         lost(link, 'silent', 1);
       } else if (slept) check();
-      if (posting && time - posting > 60000 && stopPost) {
-        stopPost();
-        posting = 0;
+      if (posting && time - posting > 60000) {
+        stopPosting();
         flush();
       }
-      if (hiddenSince && time - hiddenSince > times.hidden && serving && !serving.duplex && !serving.slow && role !== LEADER) {
-        hop('hidden', 'short', serving.rank, times.slow); // gives the stream back
+      if (hiddenSince && time - hiddenSince > times.hidden && link && !link.duplex && !link.slow && role !== LEADER) {
+        hop('hidden', 'short', link.rank, times.slow); // gives the stream back
       }
     }
 
@@ -1165,14 +1180,13 @@
     }
 
     function comeBack() {
-      if (!away || ended) return;
+      if (!away) return;
       away = 0;
       why = 'shown';
       connect(round = 0);
     }
 
     function online() {
-      if (ended || away) return;
       beat = 0;
       watch();
     }

@@ -172,7 +172,9 @@ def what_was_said() -> Any:
 
 @app.get("/clients")
 def clients() -> Any:
-    return jsonify([{"id": one.id, "user": one.user, "transport": one.transport} for one in channel.presence()])
+    return jsonify(
+        [{"id": one.id, "user": one.user, "transport": one.transport, "why": one.why} for one in channel.presence()]
+    )
 
 
 @app.get("/opened")
