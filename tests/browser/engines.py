@@ -71,7 +71,7 @@ class Engine(ABC):
     full = False
 
     @contextmanager
-    def open(self, url: str, seconds: int = 30) -> Iterator[Foreground]:
+    def open(self, url: str, seconds: int = 90) -> Iterator[Foreground]:
         """Load the page for the length of the block, at most for so many seconds.
 
         What the engine and the page's console have said is the value's `output()`.

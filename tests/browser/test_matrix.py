@@ -54,7 +54,7 @@ def story(count: int = 200) -> tuple[str, str]:
     return key, STORY % {"count": count, "key": key}
 
 
-def check(site: Site, key: str, count: int = 200, seconds: float = 40) -> dict[str, Any]:
+def check(site: Site, key: str, count: int = 200, seconds: float = 90) -> dict[str, Any]:
     """Wait for a page's report, and see that nothing was lost, doubled or reordered, both ways."""
     report: dict[str, Any] | None = site.get(f"/reports/{key}", seconds=seconds)
     assert report is not None, "no report"

@@ -19,7 +19,7 @@ def site() -> Iterator[Site]:
 
 def states(page: Page) -> dict[str, str]:
     """Wait until all is tried, and return the result of each transport."""
-    page.wait_for_selector("#verdict.good, #verdict.late, #verdict.bad", timeout=60000)
+    page.wait_for_selector("#verdict.good, #verdict.late, #verdict.bad", timeout=90000)
     rows = page.locator("tbody tr[id]")
     return {row.get_attribute("id") or "": (row.get_attribute("class") or "").split()[0] for row in rows.all()}
 
@@ -62,6 +62,16 @@ def test_a_proxy_that_buffers_is_told_what_to_change(site: Site, page: Page) -> 
             "websocket": "bad", "stream": "late", "xhr": "late", "eventsource": "late", "poll": "good", "jsonp": "good",
         }  # fmt: skip
         assert "proxy_buffering off;" in page.locator("tr.advice").nth(1).inner_text()
+
+
+def test_a_proxy_that_waits_for_more_is_not_told_of_buffering(site: Site, page: Page) -> None:
+    with through("haproxy_default", site.port) as url:
+        page.goto(f"{url}/comet")
+        found = states(page)
+        assert (found["websocket"], found["poll"], found["jsonp"]) == ("good", "good", "good")
+        advice = " ".join(page.locator("tr.advice").all_inner_texts())
+        assert "proxy_buffering" not in advice
+        assert ("late" in found.values()) == ("option http-no-delay" in advice)
 
 
 def test_a_browser_without_the_half_of_it_is_told_so(site: Site, page: Page) -> None:

@@ -72,7 +72,7 @@ class Site:
         return self._errors.read()
 
     def get(self, path: str, **query: Any) -> Any:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=120)
         try:
             connection.request("GET", f"{path}?{urlencode(query)}" if query else path)
             response = connection.getresponse()
