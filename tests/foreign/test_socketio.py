@@ -177,3 +177,18 @@ def test_a_client_recovers_on_another_worker(tmp_path: Path) -> None:
             after = it.connected()
             assert (after["recovered"], after["id"]) == (True, before["id"])
             assert it.event("message") == ["missed", position]
+
+
+@pytest.mark.parametrize("version", [2, 4])
+def test_a_handler_in_a_native_thread_may_ask_a_client(version: int) -> None:
+    """Under a server with threads: no WebSocket there, so nothing of it is offered, and polls do it all."""
+    command = [sys.executable, "-m", "gunicorn", "-k", "gthread", "--threads", "20", "-b", "127.0.0.1:0"]
+    with (
+        serve(command=[*command, "tests.foreign.app:app"]) as server,
+        client(version, "upgrade", server, acks=["question"]) as it,
+    ):
+        it.connected()
+        assert it.ask("ask", HOSTILE, b"\x01") == [HOSTILE, b"\x01"]
+        assert it.ask("who")[0]["transport"] == "poll"
+        server.publish(HOSTILE)
+        assert it.event("message") == [HOSTILE]

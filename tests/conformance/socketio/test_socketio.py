@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from cometware import Channel, Cometware
 from tests.conformance.engineio.sessions import Polls, Socket
 from tests.live.server import PATIENT, Server, serve
 
@@ -482,3 +483,24 @@ def test_who_left_by_itself_does_not_come_back(recovering: Server) -> None:
         again = told(socket.read(), "40")
         assert again["pid"] != answer["pid"]
         assert again["sid"] != answer["sid"]
+
+
+# Channels
+
+
+def test_native_clients_find_a_namespace_below_the_path(server: Server) -> None:
+    first = server.request("GET", "/comet/admin?wait=0", headers={"Cookie": "user=ann"})
+    assert first[0] == 401  # the channel's own on_open decides
+    assert server.request("GET", "/comet/nope?wait=0")[0] == 404
+
+
+@pytest.mark.parametrize("channels", [{}, {"/admin": Channel()}, {"/": Channel(), "admin": Channel()}])
+def test_the_root_is_one_of_the_channels(channels: dict[str, Channel]) -> None:
+    with pytest.raises(ValueError, match="expected names like '/admin', and '/' among them"):
+        Cometware(None, channels)
+
+
+@pytest.mark.parametrize("path", ["socket.io", "/socket.io/", "/"])
+def test_the_old_address_is_a_path(path: str) -> None:
+    with pytest.raises(ValueError, match="socketio="):
+        Cometware(None, Channel(), socketio=path)
