@@ -80,6 +80,7 @@ def test_what_the_admin_changes_and_a_form_adds_is_on_the_queue(server: Server, 
     expect(bob.locator(f"[data-status=taken] [data-id='{number}'] .agent")).to_have_text("ann")
 
 
+@pytest.mark.full
 def test_a_note_and_who_writes_one_is_seen_by_who_looks_at_the_ticket(visit: Visit) -> None:
     ann, cleo = visit("ann"), visit("cleo", "WebSocket")
     for page in (ann, cleo):
