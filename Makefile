@@ -8,7 +8,7 @@ TESTS ?= tests
 # Each file of tests by one of three processes: they wait for each other's browsers and servers more than they compute
 SIDE_BY_SIDE ?= -n 3 --dist loadfile
 
-.PHONY: run run-django test test-all check lint types system system-all client bench clean
+.PHONY: run run-django test test-all check lint types system system-all client bench chaos clean
 
 $(READY): setup.cfg pyproject.toml
 	$(PYTHON) -m venv $(VENV) || (apt-get install -y -q python3-venv && $(PYTHON) -m venv $(VENV))
@@ -52,6 +52,11 @@ bench: $(READY)
 	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[bench]'
 	$(BIN)/python -m benchmarks
 	$(BIN)/python -m benchmarks.stores
+
+# Workers are killed and stores restarted for ten minutes, with each store that workers share
+chaos: system $(READY)
+	$(BIN)/python -m tests.cluster.chaos --store redis --seconds 300
+	$(BIN)/python -m tests.cluster.chaos --store sqlite --seconds 300
 
 clean:
 	rm -rf $(VENV) .tools build *.egg-info

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import random
@@ -40,7 +41,9 @@ class Store(Protocol):
     """Where the channel lives; `restart` is None if there is nothing to restart."""
 
     url: str
-    restart: Callable[[], None] | None
+
+    @property
+    def restart(self) -> Callable[[], None] | None: ...
 
 
 @dataclass
@@ -294,3 +297,30 @@ def _trouble(crew: list[Worker], store: Store, seconds: float, report: Report, d
 
 def _tail(folder: Path) -> str:
     return (folder / "errors").read_text()[-4000:]
+
+
+def main() -> None:
+    """Run it for as long as one asks, and print what happened; it fails if anybody missed anything."""
+    parser = argparse.ArgumentParser(prog="python -m tests.cluster.chaos", description=main.__doc__)
+    parser.add_argument("--seconds", type=float, default=600)
+    parser.add_argument("--store", choices=["redis", "sqlite"], default="redis")
+    parser.add_argument("--workers", type=int, default=4)
+    parser.add_argument("--clients", type=int, default=100)
+    parser.add_argument("--rate", type=float, default=50, help="messages/s that are published")
+    parser.add_argument("--seed", type=int, default=1)
+    options = parser.parse_args()
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="cometware-test-")))
+        store: Store = SqliteFile(f"sqlite:///{folder}/channel.db")
+        if options.store == "redis":
+            store = redis = AppendOnlyRedis(folder)
+            stack.callback(redis.close)
+        given = {name: getattr(options, name) for name in ("workers", "clients", "rate", "seed")}
+        report = chaos(store, options.seconds, **given)
+    sys.stdout.write(f"{options.store}: {report}\n")
+    assert report.heard == options.clients * report.published, "somebody missed an entry, or heard it twice"
+    assert not report.resets, "somebody was reset, though the store has lost nothing"
+
+
+if __name__ == "__main__":
+    main()
