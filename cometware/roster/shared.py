@@ -381,8 +381,9 @@ class SharedRoster:
             if lease.dead:
                 self._take_over(lease.dead, following)
         except LogUnavailable:
-            self._is_sure = False
-            raise
+            self._is_sure = False  # the next lease looks after the rest
+        except RosterFull:
+            self._is_sure = False  # as soon as there is room
         return following
 
     def _find_lost(self, following: Following) -> None:
@@ -413,13 +414,10 @@ class SharedRoster:
         _, after = self._change(facts.id, how, facts)
         if after is None or after.birth != facts.birth:
             return
-        try:
-            if after.ender == self.worker and after.ender != facts.ender:
-                following.unfinished.append(self._take_in(after))
-            elif after.home == self.worker and after.home != facts.home:
-                following.adopted.append(self._take_in(after))
-        except RosterFull:
-            return
+        if after.ender == self.worker and after.ender != facts.ender:
+            following.unfinished.append(self._take_in(after))
+        elif after.home == self.worker and after.home != facts.home:
+            following.adopted.append(self._take_in(after))
 
     def resign(self) -> None:
         """This worker ends: others may take over at once. Waits."""

@@ -43,10 +43,7 @@ class Tenant:
         worker, now = self._worker, time.time()
         for left in self._roster.left_by(lease):
             left.seen = max(left.seen, now - worker.clients.seen_seconds_ago(left))
-        try:
-            following = self._roster.follow(lease)
-        except LogUnavailable:
-            return  # the next lease begins where this one ended
+        following = self._roster.follow(lease)
         self._give_up(following)
         for record in (*following.adopted, *following.unfinished):
             request = record.facts.request

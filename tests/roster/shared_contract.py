@@ -239,6 +239,17 @@ class SharedRosterContract:
         assert two.open(arrival(half.id, key="k3")).is_first
         assert list(two.renew(11).dead) == []
 
+    def test_who_cannot_be_adopted_for_want_of_room_is_adopted_when_there_is(self, one: SharedRoster) -> None:
+        come(one, "a")
+        two = self.make(Limits(lease_seconds=1, max_clients=1))
+        two.follow(two.renew(0))
+        other = come(two, "b", key="k2")
+        die(one)
+        until_dead(two, one)
+        assert two.follow(two.renew(10)).adopted == []
+        two.forget(other)
+        assert [record.id for record in two.follow(two.renew(11)).adopted] == ["a"]
+
     def test_a_worker_that_was_away_itself_judges_nobody(self, one: SharedRoster) -> None:
         die(one)
         new = self.make(LIMITS)

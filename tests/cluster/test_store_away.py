@@ -1,0 +1,90 @@
+"""The store of live workers goes away, comes back, or forgets everything: nobody hangs, and nobody misses anything unsaid."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from cometware import Channel, Limits, LogUnavailable
+from tests.cluster.chaos import Worker
+from tests.live.clients import LongPoll, WebSocket
+from tests.live.server import Server
+from tests.redis_server import RedisServer
+
+LIMITS = {"store_seconds": 1, "lease_seconds": 2, "heartbeat_seconds": 20}
+
+
+class At(Server):
+    def __init__(self, worker: Worker) -> None:
+        self.port = worker.port
+        self.pid = worker.process.pid
+
+
+@pytest.fixture
+def redis(tmp_path: Path) -> Iterator[RedisServer]:
+    redis = RedisServer(tmp_path / "redis", "--appendonly", "yes", "--appendfsync", "always")
+    yield redis
+    redis.stop()
+
+
+@pytest.fixture
+def servers(redis: RedisServer, tmp_path: Path) -> Iterator[tuple[Server, Server]]:
+    (tmp_path / "journal").mkdir()
+    environ = {"CHANNEL": redis.url, "JOURNAL": str(tmp_path / "journal"), "LIMITS": json.dumps(LIMITS)}
+    with ExitStack() as stack:
+        workers = [Worker(environ, tmp_path / "errors") for _ in range(2)]
+        for worker in workers:
+            stack.callback(worker.close)
+            worker.await_start()
+        one, two = (At(worker) for worker in workers)
+        for server in (one, two):
+            server.get("/position")
+        yield one, two
+
+
+def test_while_redis_is_away_publish_fails_in_time_and_clients_stay(
+    redis: RedisServer, servers: tuple[Server, Server]
+) -> None:
+    one, two = servers
+    publisher = Channel(redis.url, limits=Limits(store_seconds=1))
+    with WebSocket(one) as socket, LongPoll(two) as poll:
+        publisher.publish("before", once="before")
+        redis.kill()
+        begin = time.monotonic()
+        with pytest.raises(LogUnavailable):
+            publisher.publish("while away", once="while away")
+        assert time.monotonic() - begin < 30
+        redis.start()
+        while True:
+            try:
+                publisher.publish("while away", once="while away")
+                break
+            except LogUnavailable:
+                continue
+        for client in (socket, poll):
+            assert client.data(2) == ["before", "while away"]
+            assert len(one.journal(kind="open", client=client.id)) == 1
+
+
+def test_when_redis_forgets_everything_it_is_told_and_goes_on(redis: RedisServer, servers: tuple[Server, Server]) -> None:
+    one, two = servers
+    with WebSocket(one, room="room:x") as socket, LongPoll(two) as poll:
+        one.publish("before")
+        for client in (socket, poll):
+            assert client.data(1) == ["before"]
+        with redis.client() as admin:
+            admin.flushall()
+        for client in (socket, poll):
+            assert client.receive()["reset"]["reason"] in ("epoch", "ahead")
+        one.publish("after", to="room:x")
+        assert socket.data(1) == ["after"]
+        two.publish("for all")
+        for client in (socket, poll):
+            assert client.data(1) == ["for all"]
+        here = {socket.id, poll.id}
+        one.until("/presence/*", lambda present: {client["id"] for client in present} == here)
