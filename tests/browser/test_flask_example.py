@@ -18,6 +18,9 @@ Visit = Callable[..., Page]
 NAMES = {"WebSocket": "WebSocket", "Stream": "a stream", "SSE": "SSE", "Long poll": "long poll"}
 """The buttons of the switch, and what the page then says."""
 
+SAMPLE = {"WebSocket", "Long poll"}
+"""Those that `make test` switches to."""
+
 TEXTS = "nodes => nodes.map(node => node.textContent)"
 
 
@@ -72,7 +75,7 @@ def column(page: Page, status: str) -> list[str]:
 # The chat
 
 
-@pytest.mark.parametrize("button", NAMES)
+@pytest.mark.parametrize("button", [pytest.param(name, marks=[pytest.mark.full] * (name not in SAMPLE)) for name in NAMES])
 def test_two_browsers_chat_one_by_websocket_and_one_by(button: str, visit: Visit) -> None:
     ann, bob = visit("ann"), visit("bob")
     switch(ann, "WebSocket")
@@ -111,6 +114,7 @@ def test_switching_by_hand_in_the_middle_loses_and_doubles_nothing(visit: Visit)
     live(bob, "WebSocket")
 
 
+@pytest.mark.full
 def test_who_comes_later_sees_what_was_said_and_who_said_it(server: Server, visit: Visit) -> None:
     ann = visit("ann")
     say(ann, "The Kenya is roasted.")
@@ -127,6 +131,7 @@ def test_who_comes_later_sees_what_was_said_and_who_said_it(server: Server, visi
     assert ann.locator(".mine").count() == 2
 
 
+@pytest.mark.full
 def test_a_guest_watches_and_speaks(visit: Visit) -> None:
     ann, guest = visit("ann"), visit(None)
 
@@ -167,6 +172,7 @@ def test_the_page_shows_the_transport_and_why(visit: Visit) -> None:
         expect(serving).to_have_text(button)
 
 
+@pytest.mark.full
 def test_automatic_goes_back_to_the_best(visit: Visit) -> None:
     page = visit("ann")
     switch(page, "Long poll")
@@ -229,6 +235,7 @@ def test_an_order_placed_in_a_view_appears_on_everybodys_board(visit: Visit) -> 
     assert column(ann, "open") == ["1047", *before]
 
 
+@pytest.mark.full
 def test_an_order_moves_on_the_others_board(visit: Visit) -> None:
     ann, bob = visit("ann"), visit("bob")
     switch(bob, "Long poll")
@@ -245,6 +252,7 @@ def test_an_order_moves_on_the_others_board(visit: Visit) -> None:
         expect(page.locator("[data-id='1043'] .step")).to_have_count(0)
 
 
+@pytest.mark.full
 def test_a_board_that_is_loaded_later_is_not_moved_back_by_old_news(visit: Visit) -> None:
     ann = visit("ann")
     for wanted in ("packed", "shipped"):
@@ -262,6 +270,7 @@ def test_a_board_that_is_loaded_later_is_not_moved_back_by_old_news(visit: Visit
 # Who is here
 
 
+@pytest.mark.full
 def test_who_is_here_follows(visit: Visit) -> None:
     ann = visit("ann")
     people = ann.locator("#people .person")

@@ -82,8 +82,14 @@ def test_a_browser_without_the_half_of_it_is_told_so(site: Site, page: Page) -> 
     assert {found["xhr"], found["poll"], found["jsonp"]} == {"good"}
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [390, 1280])
+@pytest.mark.parametrize(
+    ("scheme", "width"),
+    [
+        ("light", 390),
+        ("dark", 1280),
+        *(pytest.param(*other, marks=pytest.mark.full) for other in (("dark", 390), ("light", 1280))),
+    ],
+)
 def test_nothing_is_wider_than_the_window(scheme: str, width: int, site: Site, chromium: Browser) -> None:
     context = chromium.new_context(viewport={"width": width, "height": 800}, color_scheme=scheme)  # type: ignore[arg-type]
     try:
