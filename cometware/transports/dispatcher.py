@@ -41,7 +41,7 @@ class Dispatcher:
         self._everyone: dict[Shape, set[Connection]] = {}
         self._by_audience: dict[str, set[Connection]] = {}
         self._waiting: list[Connection] = []
-        self._shared: dict[tuple[Shape, tuple[int, ...]], bytes] = {}
+        self._shared: dict[tuple[Shape, str, tuple[int, ...]], bytes] = {}
         self._shared_bytes = 0
         self._heartbeats: dict[Shape, tuple[Position, bytes]] = {}
         self._sends = 0
@@ -112,7 +112,7 @@ class Dispatcher:
 
     def share(self, shape: Shape, entries: Sequence[Entry]) -> bytes:
         """Write a batch, or take what was written of it for somebody else."""
-        key = (shape, tuple([entry.position.offset for entry in entries]))
+        key = (shape, entries[0].position.epoch, tuple([entry.position.offset for entry in entries]))
         body = self._shared.get(key)
         if body is None:
             body = shape.share(entries)
