@@ -12,7 +12,7 @@ from tests.cluster.chaos import AppendOnlyRedis, SqliteFile, Store, chaos
 SECONDS = 15
 
 
-@pytest.fixture(params=["sqlite", "redis"])
+@pytest.fixture(params=[pytest.param("sqlite", marks=pytest.mark.full), "redis"])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
     if request.param == "sqlite":
         yield SqliteFile(f"sqlite:///{tmp_path}/channel.db")

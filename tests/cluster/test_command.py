@@ -56,6 +56,7 @@ def test_a_worker_that_is_killed_is_replaced_and_nobody_loses_anything(url: str,
             assert server.life_of(client.id) == ["open"]
 
 
+@pytest.mark.full
 def test_a_reload_asks_every_client_to_come_back(url: str, tmp_path: Path) -> None:
     with workers(url, journal=tmp_path) as server, WebSocket(server) as client:
         os.kill(server.pid, signal.SIGHUP)
@@ -75,7 +76,7 @@ def test_several_workers_of_a_log_in_memory_are_warned_of_at_the_start(tmp_path:
 @pytest.mark.parametrize(
     ("application", "channel", "said"),
     [
-        ("tests.live.nothing:app", "memory:", "there is no module 'tests.live.nothing'"),
+        pytest.param("tests.live.nothing:app", "memory:", "there is no module 'tests.live.nothing'", marks=pytest.mark.full),
         ("tests.live.app:app", "nosql://x", "unknown scheme 'nosql'"),
     ],
 )

@@ -145,6 +145,7 @@ def test_what_a_view_of_one_worker_does_reaches_the_clients_of_another(crew: Cre
         assert line["reason"] == "revoked"
 
 
+@pytest.mark.full
 def test_a_client_that_is_being_opened_can_be_revoked_elsewhere(crew: Crew) -> None:
     one, two = crew.servers
     gate = new_key()
@@ -174,6 +175,7 @@ def test_a_worker_that_stood_still_for_longer_than_its_lease_comes_back_in_order
             assert two.life_of(client.id) == ["open", "close", "open"]
 
 
+@pytest.mark.full
 def test_when_all_workers_died_their_clients_go_on_with_new_ones(crew: Crew) -> None:
     one, two = crew.servers
     with WebSocket(one, room="room:x") as client:
