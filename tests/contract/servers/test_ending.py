@@ -56,7 +56,7 @@ def ask_until_it_has_had_enough(server: Server) -> None:
         pytest.param(GEVENT, PARKED, end_the_worker, id="gevent-SIGTERM", marks=pytest.mark.full),
         pytest.param(GEVENT, PARKED, ask_until_it_has_had_enough, id="gevent-max_requests", marks=pytest.mark.full),
         pytest.param(GTHREAD, PULLED, reload, id="gthread-SIGHUP", marks=pytest.mark.full),
-        pytest.param(GTHREAD, PULLED, end_the_worker, id="gthread-SIGTERM"),
+        pytest.param(GTHREAD, PULLED, end_the_worker, id="gthread-SIGTERM", marks=pytest.mark.full),
         pytest.param(GTHREAD, PULLED, ask_until_it_has_had_enough, id="gthread-max_requests", marks=pytest.mark.full),
     ],
 )
