@@ -18,6 +18,7 @@ _WAIT_FOR_ANOTHER = (
     "test_racing_connections_are_refused_together",
 )
 """What needs two requests at one time."""
+_SAMPLED = ("TestWebSocket", "TestEventStream", "TestLongPoll")
 _SAMPLE = (
     "test_a_client_is_greeted_with_its_id_and_the_place_where_it_begins",
     "test_whom_the_application_refuses_gets_the_status_before_anything_else",
@@ -52,8 +53,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Leave out what a server cannot carry, and mark what is more than the sample."""
     items[:] = [item for item in items if not _is_contract(item) or _is_carried(item)]
     for item in items:
-        if _is_contract(item) and not item.name.replace(f"{_kind_of(item).slug}-", "").startswith(_SAMPLE):
+        if _is_contract(item) and not _is_sampled(item):
             item.add_marker(pytest.mark.full)
+
+
+def _is_sampled(item: pytest.Item) -> bool:
+    name = item.name.replace(f"{_kind_of(item).slug}-", "")
+    return name.startswith(_SAMPLE) and item.cls.__name__ in _SAMPLED  # type: ignore[attr-defined]
 
 
 def _is_contract(item: pytest.Item) -> bool:
