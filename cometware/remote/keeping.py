@@ -194,11 +194,12 @@ class Kept:
             if link is not None:
                 link.close()
                 link = None
+        unused = link
         with self._lock:
             self._hopping = False
             is_taken = link is not None and self._serving is old and self._end is None
             if is_taken:
-                self._next = link
+                unused, self._next = self._next, link  # one that nobody has begun to read, if somebody hops twice
             elif self._serving is old and self._hop is None:
                 now = time.monotonic()
                 self._hop = self._ladder.upgrade(old.name, now) if hop.why == "upgrade" else hop._replace(at=now + 1)
@@ -206,8 +207,8 @@ class Kept:
             self._taken.notify_all()
         if is_taken:
             old.interrupt()
-        elif link is not None:
-            link.close()
+        if unused is not None:
+            unused.close()
 
     # Receiving
 

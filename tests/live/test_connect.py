@@ -17,6 +17,7 @@ import pytest
 
 from cometware import Args, Closed, Connection, Failed, Heard, Position, Refused, Unreachable, connect
 from cometware.remote import keeping, outbox
+from cometware.remote.links import EventLink, StreamLink
 from tests.live.clients import new_key
 from tests.live.restarting import restarting
 from tests.live.server import LIMIT_SECONDS, PATIENT, ROOT, Server
@@ -236,6 +237,23 @@ def test_who_hops_under_a_flood_loses_doubles_and_swaps_none(server: Server) -> 
         assert seen == history and history[0][0] == f"{first.split('-')[0]}-{int(first.split('-')[1]) + 1}"
         assert carriers >= set(TRANSPORTS)
         assert connection.client is not None and server.life_of(connection.client) == ["open"]
+
+
+def test_who_changes_its_mind_before_the_hop_leaves_no_connection_behind(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with connect(url_of(server), "stream") as connection:
+        with monkeypatch.context() as busy:
+            busy.setattr(StreamLink, "interrupt", lambda link: None)  # who receives has not looked up yet
+            connection.use("sse")
+            until(lambda: connection._next is not None)
+            first = connection._next
+            assert isinstance(first, EventLink)
+            connection.use("websocket")
+            until(lambda: connection._next is not first)
+        until(lambda: first._asker._connection is None)
+        server.publish("on it goes")
+        assert data_of(connection, 1) == ["on it goes"]
 
 
 def test_a_reply_follows_its_client_to_another_transport(server: Server) -> None:
