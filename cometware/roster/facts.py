@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Collection
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
 from cometware.core.entry import EVERYBODY
@@ -16,6 +16,8 @@ from cometware.core.events import Close
 from cometware.roster.base import Arrival
 
 OPENING, OPEN, ENDED = "opening", "open", "ended"
+
+_ENCODER = json.JSONEncoder(separators=(",", ":"))
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,7 @@ class Facts:
 
     def written(self) -> str:
         """Write the facts as text; equal facts are equal text."""
-        return json.dumps(asdict(self), ensure_ascii=True, separators=(",", ":"))
+        return _ENCODER.encode(vars(self))
 
     @classmethod
     def read(cls, text: str) -> Facts:

@@ -138,7 +138,7 @@ class LogContract(ABC):
         assert stopped == []
 
     def test_a_reader_beside_a_writer_sees_every_entry_once(self, log: Log) -> None:
-        count = 2000
+        count = 500
         arrived = threading.Event()
         log.subscribe(arrived.set)
         writer = threading.Thread(target=lambda: [log.append(Message("m", str(n))) for n in range(count)])

@@ -247,7 +247,9 @@ class SharedRosterContract:
         die(one)
         until_dead(two, one)
         assert two.follow(two.renew(10)).adopted == []
+        assert two.may_close(other)
         two.forget(other)
+        two.closed(other)
         assert [record.id for record in two.follow(two.renew(11)).adopted] == ["a"]
 
     def test_a_worker_that_was_away_itself_judges_nobody(self, one: SharedRoster) -> None:
