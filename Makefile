@@ -5,8 +5,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 TESTS ?= tests
-# Each file of tests by one of three processes: they wait for each other's browsers and servers more than they compute
-SIDE_BY_SIDE ?= -n 3 --dist loadfile
+# Each file of tests by one of three processes (they wait for each other's browsers and servers more than they compute), in
+# the order of their names: it begins with the longest files, so that none is left alone at the end
+SIDE_BY_SIDE ?= -n 3 --dist loadfile --no-loadscope-reorder
 
 .PHONY: run run-django test test-all check lint types system system-all client bench chaos clean
 

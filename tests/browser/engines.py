@@ -99,6 +99,7 @@ class InternetExplorer(Engine):
 
     def __init__(self, version: int) -> None:
         self._version = version
+        self.full = version > 6  # the one that can least; each costs a Java that starts
 
     def _command(self, url: str, folder: Path) -> Sequence[str | Path]:
         jar = tool("htmlunit/htmlunit.jar")
