@@ -39,7 +39,7 @@ class RosterContract(ABC):
 
     @pytest.fixture
     def roster(self) -> Roster:
-        return self.make(Limits(max_clients=100))
+        return self.make(Limits(max_clients=100, store_seconds=SECONDS))
 
     def test_the_first_to_ask_opens_and_the_second_finds(self, roster: Roster) -> None:
         record, mine = knock(roster, "a", "key", "ann", 7.0)
@@ -136,7 +136,7 @@ class RosterContract(ABC):
         assert len(record.rooms) == 200
 
     def test_when_it_is_full_the_next_one_is_refused_and_the_known_are_not(self) -> None:
-        roster = self.make(Limits(max_clients=2))
+        roster = self.make(Limits(max_clients=2, store_seconds=SECONDS))
         first, _ = knock(roster, "a", "key a", None, 0)
         knock(roster, "b", None, None, 0)
         with pytest.raises(RosterFull):

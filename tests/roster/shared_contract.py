@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from dataclasses import replace
 
 import pytest
 
@@ -13,7 +14,9 @@ from cometware.roster.base import Arrival, Idle, Record, State, Turn
 from cometware.roster.shared import HELD, TAKEN, UNKNOWN, SharedRoster
 
 SECONDS = 30
-LIMITS = Limits(lease_seconds=1)
+LEASE = 3600
+"""Seconds: longer than any test takes. Who is to be dead resigns, and the time by which a worker judges is an argument."""
+LIMITS = Limits(lease_seconds=LEASE, store_seconds=SECONDS)
 
 
 def arrival(id: str = "a", key: str | None = "key", user: str | None = "ann", **other: object) -> Arrival:
@@ -108,7 +111,7 @@ class SharedRosterContract:
     def test_who_only_says_something_elsewhere_stays_at_home(self, one: SharedRoster, two: SharedRoster) -> None:
         record = come(one)
         two.open(arrival(transport="post", now=2))
-        assert one.renew(1).moved == []
+        assert one.renew(1 * LEASE).moved == []
         assert two.is_idle(two.open(arrival(transport="post")).record) is Idle.ELSEWHERE
         assert one.is_idle(record) is Idle.YES
 
@@ -124,18 +127,18 @@ class SharedRosterContract:
     def test_a_worker_learns_that_its_client_has_moved(self, one: SharedRoster, two: SharedRoster) -> None:
         record = come(one, now=1)
         come(two, now=2)
-        lease = one.renew(1)
+        lease = one.renew(1 * LEASE)
         assert (lease.standing, list(lease.moved)) == (HELD, ["a"])
         assert one.follow(lease).gone == [record]
         assert one.is_idle(record) is Idle.ELSEWHERE
-        assert list(one.renew(2).moved) == []
+        assert list(one.renew(2 * LEASE).moved) == []
 
     def test_who_came_back_before_that_was_known_stays(self, one: SharedRoster, two: SharedRoster) -> None:
         record = come(one, now=1)
         other = come(two, now=2)
         come(one, now=3)
-        assert one.follow(one.renew(1)).gone == []
-        assert two.follow(two.renew(1)).gone == [other]
+        assert one.follow(one.renew(1 * LEASE)).gone == []
+        assert two.follow(two.renew(1 * LEASE)).gone == [other]
         assert one.is_idle(record) is Idle.YES
 
     def test_who_was_heard_of_elsewhere_is_not_idle(self, one: SharedRoster, two: SharedRoster) -> None:
@@ -160,7 +163,7 @@ class SharedRosterContract:
         two.forget(there)
         assert two.may_close(there)
         two.closed(there)
-        one.follow(one.renew(1))
+        one.follow(one.renew(1 * LEASE))
         assert not one.may_close(here)
         assert one.open(arrival(now=5)).is_first
 
@@ -227,45 +230,45 @@ class SharedRosterContract:
         half = one.open(arrival("c", key="k3")).record
         third = self.alive()
         for judge in (two, third):
-            assert list(judge.renew(0.5).dead) == []
+            assert list(judge.renew(0.5 * LEASE).dead) == []
         die(one)
         until_dead(two, one)
-        leases = [judge.renew(10) for judge in (two, third)]
+        leases = [judge.renew(10 * LEASE) for judge in (two, third)]
         assert [list(lease.dead) for lease in leases] == [[one.worker]] * 2
         adopted = [
             record.id for judge, lease in zip((two, third), leases, strict=True) for record in judge.follow(lease).adopted
         ]
         assert sorted(adopted) == ["a", "b"]
         assert two.open(arrival(half.id, key="k3")).is_first
-        assert list(two.renew(11).dead) == []
+        assert list(two.renew(11 * LEASE).dead) == []
 
     def test_who_cannot_be_adopted_for_want_of_room_is_adopted_when_there_is(self, one: SharedRoster) -> None:
         come(one, "a")
-        two = self.make(Limits(lease_seconds=1, max_clients=1))
+        two = self.make(replace(LIMITS, max_clients=1))
         two.follow(two.renew(0))
         other = come(two, "b", key="k2")
         die(one)
         until_dead(two, one)
-        assert two.follow(two.renew(10)).adopted == []
+        assert two.follow(two.renew(10 * LEASE)).adopted == []
         assert two.may_close(other)
         two.forget(other)
         two.closed(other)
-        assert [record.id for record in two.follow(two.renew(11)).adopted] == ["a"]
+        assert [record.id for record in two.follow(two.renew(11 * LEASE)).adopted] == ["a"]
 
     def test_a_worker_that_was_away_itself_judges_nobody(self, one: SharedRoster) -> None:
         die(one)
         new = self.make(LIMITS)
         until_dead(new, one)
-        assert list(new.renew(100).dead) == []
-        assert list(new.renew(100.5).dead) == []
-        assert list(new.renew(102).dead) == [one.worker]
+        assert list(new.renew(100 * LEASE).dead) == []
+        assert list(new.renew(100.5 * LEASE).dead) == []
+        assert list(new.renew(102 * LEASE).dead) == [one.worker]
 
     def test_on_close_is_run_again_if_its_worker_died(self, one: SharedRoster, two: SharedRoster) -> None:
         record = come(one)
         assert one.may_close(record)
         die(one)
         until_dead(two, one)
-        (found,) = two.follow(two.renew(10)).unfinished
+        (found,) = two.follow(two.renew(10 * LEASE)).unfinished
         assert (found.id, found.state) == ("a", State.ENDED)
         assert two.may_close(found)
         two.closed(found)
@@ -275,16 +278,16 @@ class SharedRosterContract:
         record = come(one)
         die(one)
         until_dead(two, one)
-        two.follow(two.renew(10))
-        lease = one.renew(10)
+        two.follow(two.renew(10 * LEASE))
+        lease = one.renew(10 * LEASE)
         assert lease.standing == TAKEN
         assert one.follow(lease).gone == [record]
-        assert one.renew(11).standing == HELD
+        assert one.renew(11 * LEASE).standing == HELD
 
     def test_what_the_store_has_forgotten_is_told_to_it_again(self, one: SharedRoster) -> None:
         record = come(one)
         self.forget_all(one)
-        lease = one.renew(1)
+        lease = one.renew(1 * LEASE)
         assert lease.standing == UNKNOWN
         assert one.follow(lease).gone == []
         assert [present.id for present in one.presence("*")] == ["a"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -13,6 +14,17 @@ from cometware import Limits, LogUnavailable
 from cometware.stores.base import Store
 
 SECONDS = 30
+
+
+def unavailable(ask: Callable[[], Any]) -> LogUnavailable:
+    """Ask a store that is away; return what it says as soon as it knows more than that nothing has answered yet."""
+    deadline = time.monotonic() + SECONDS
+    while True:
+        with pytest.raises(LogUnavailable) as caught:
+            ask()
+        if "it has not answered" not in str(caught.value):
+            return caught.value
+        assert time.monotonic() < deadline
 
 
 class StoreContract(ABC):
@@ -41,7 +53,7 @@ class StoreContract(ABC):
 
     def test_what_one_process_wrote_another_reads(self, store: Store[Any, Any]) -> None:
         store.do(self.write("a", 7))
-        other = self.make(Limits())
+        other = self.make(Limits(store_seconds=SECONDS))
         assert self.number(other.do(self.read("a"))) == 7
         other.close()
 
@@ -91,6 +103,6 @@ class StoreContract(ABC):
         for number in range(100):
             store.post(self.write("a", number))
         store.close()
-        other = self.make(Limits())
+        other = self.make(Limits(store_seconds=SECONDS))
         assert self.number(other.do(self.read("a"))) == 99
         other.close()
