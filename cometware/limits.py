@@ -65,7 +65,7 @@ class Limits:
     window_bytes: int = 64 * 1024 * 1024
     """Bytes of entries that the channel remembers."""
     history_seconds: float = 7 * 86400
-    """How long a store (SQLite, Redis) remembers an entry at most."""
+    """How long an entry is remembered; the newest always is."""
     once_seconds: float = 3600
     """How long the key of `publish(…, once=)` is remembered."""
     once_keys: int = 10_000

@@ -95,6 +95,11 @@ class Window:
             self._forget_first()
         return follows
 
+    def forget(self, until: int) -> None:
+        """Forget all entries up to an offset, but the newest."""
+        while len(self._entries) > 1 and self._entries[0].position.offset <= until:
+            self._forget_first()
+
     def _forget_first(self) -> None:
         entry = self._entries.popleft()
         self._bytes -= entry.message.cost_bytes

@@ -7,7 +7,7 @@
 -- ARGV: an epoch and a token to use if need be; what the caller has seen: epoch ("" if that is not to be looked at),
 --       offset, token; the most entries, bytes, milliseconds; then, to append: message, its bytes, and with a key of once: it, the most
 --       keys, their milliseconds.
--- Returns epoch, offset and token of the entry, or, with nothing to append, of the last one.
+-- Returns epoch, offset and token of the entry, or, with nothing to append, of the last one, and the oldest offset.
 local stream = KEYS[1]
 local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
@@ -33,6 +33,22 @@ local function begin_epoch(offset, token, bytes)
   return ARGV[1], token
 end
 
+-- Forget the oldest: too many, too large or too old; the newest stays. Some are looked at, and more if all of these went.
+local function forget(some, newest, bytes)
+  repeat
+    local length = redis.call('XLEN', stream)
+    local forgotten, index = math.max(0, length - ARGV[6]), 0
+    for _, entry in ipairs(redis.call('XRANGE', stream, '-', '+', 'COUNT', some)) do
+      local too_large = bytes - field(entry, 'b') >= tonumber(ARGV[7])
+      local too_old = tonumber(field(entry, 't')) <= now - ARGV[8]
+      if place(entry) == newest or not (too_large or too_old) then break end
+      index = index + 1
+    end
+    forgotten = math.max(forgotten, index)
+    if forgotten > 0 then redis.call('XTRIM', stream, 'MAXLEN', length - forgotten) end
+  until index < some
+end
+
 local newest = redis.call('XREVRANGE', stream, '+', '-', 'COUNT', 1)[1]
 local epoch, offset, token, bytes
 if newest then
@@ -51,7 +67,11 @@ if epoch == ARGV[3] then
     if oldest <= tonumber(ARGV[4]) then epoch, token = begin_epoch(offset, token + 1, bytes) end
   end
 end
-if not message then return {epoch, number(offset), number(token)} end
+if not message then
+  forget(1, offset, bytes)
+  local oldest = place(redis.call('XRANGE', stream, '-', '+', 'COUNT', 1)[1])
+  return {epoch, number(offset), number(token), number(oldest)}
+end
 
 local key = ARGV[11]
 if key then
@@ -65,19 +85,7 @@ end
 offset, token, bytes = offset + 1, tonumber(ARGV[2]), bytes + ARGV[10]
 redis.call('XADD', stream, number(offset) .. '-' .. ARGV[2], 'e', epoch, 'b', number(bytes), 't', number(now), 'm', message)
 
--- Now and then forget the oldest: too many, too large or too old. More are looked at than have come since.
-if offset % 16 == 0 then
-  local length = redis.call('XLEN', stream)
-  local forgotten, index = math.max(0, length - ARGV[6]), 0
-  for _, entry in ipairs(redis.call('XRANGE', stream, '-', '+', 'COUNT', 32)) do
-    local too_large = bytes - field(entry, 'b') >= tonumber(ARGV[7])
-    local too_old = tonumber(field(entry, 't')) <= now - ARGV[8]
-    if place(entry) == offset or not (too_large or too_old) then break end
-    index = index + 1
-  end
-  forgotten = math.max(forgotten, index)
-  if forgotten > 0 then redis.call('XTRIM', stream, 'MAXLEN', length - forgotten) end
-end
+if offset % 16 == 0 then forget(32, offset, bytes) end
 
 if key then
   redis.call('ZADD', KEYS[2], number(now), key)

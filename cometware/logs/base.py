@@ -68,6 +68,12 @@ class Log(Protocol):
         """Have `wake` called after each arrival, from any thread; it must not block. Returns how to stop that."""
         ...
 
+    def forget_old(self, now: float) -> None:
+        """Forget what is older than `Limits.history_seconds`, but the newest entry. To be called every few seconds by a
+        process that serves, with seconds that never go back; a store forgets by itself, and its mirrors with it.
+        """
+        ...
+
     def close(self) -> None:
         """Let go of the store."""
         ...

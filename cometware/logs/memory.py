@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections import OrderedDict
+from collections import OrderedDict, deque
 
 from cometware.core.entry import Entry, Message, Position
 from cometware.limits import Limits
 from cometware.logs.mirror import Mirror
+
+_MARKS = 100
+"""Moments at which is noted where the log ended: an entry is forgotten too late by one of as many parts of its time."""
 
 
 class MemoryLog(Mirror):
@@ -17,6 +20,8 @@ class MemoryLog(Mirror):
     def __init__(self, limits: Limits) -> None:
         super().__init__(secrets.token_hex(4), limits)
         self._once: OrderedDict[str, tuple[Position, float]] = OrderedDict()
+        self._marks: deque[tuple[float, int]] = deque()
+        """When the log ended at which offset: what is before it is at least as old."""
 
     def open(self) -> None:
         """There is nothing to wait for."""
@@ -36,6 +41,14 @@ class MemoryLog(Mirror):
         for wake in self._wakers:
             wake()
         return position
+
+    def forget_old(self, now: float) -> None:
+        history_seconds = self._limits.history_seconds
+        epoch, head = self._window.head
+        if not self._marks or (head > self._marks[-1][1] and now - self._marks[-1][0] >= history_seconds / _MARKS):
+            self._marks.append((now, head))
+        while self._marks and self._marks[0][0] <= now - history_seconds:
+            self._forget(epoch, self._marks.popleft()[1])
 
     def _published(self, key: str) -> Position | None:
         """Return where the message with this key is, and forget keys that are too old or too many."""

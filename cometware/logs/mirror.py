@@ -31,6 +31,12 @@ class Mirror:
         with self._lock:
             self._window = window
 
+    def _forget(self, epoch: str, until: int) -> None:
+        """The log has forgotten its entries up to an offset."""
+        with self._lock:
+            if epoch == self._window.epoch:
+                self._window.forget(until)
+
     def _wake(self) -> None:
         for wake in self._wakers:
             wake()
@@ -56,6 +62,9 @@ class Mirror:
     def last(self, count: int, audiences: Iterable[str], until: int) -> list[Entry]:
         with self._lock:
             return self._window.last(count, audiences, until)
+
+    def forget_old(self, now: float) -> None:
+        """The store forgets, and tells."""
 
     def subscribe(self, wake: Callable[[], None]) -> Callable[[], None]:
         self._wakers += (wake,)

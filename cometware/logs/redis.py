@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import secrets
+import time
 from collections.abc import Iterable, Sequence
 from importlib.resources import files
 from sys import intern
@@ -27,7 +28,7 @@ _APPEND = files("cometware.logs").joinpath("append.lua").read_text()
 _READ = 1000
 """Entries that are read at once."""
 _BLOCK_SECONDS = 1.0
-"""How long the tailer waits for news before it asks whether the log is still the same."""
+"""How long the tailer waits for news before it asks whether the log is still the same, and what it has forgotten."""
 _RETRY_SECONDS = (0.05, 0.1, 0.2, 0.5, 1.0)
 
 _NEVER = (-1, 0)
@@ -49,6 +50,7 @@ class RedisLog(Mirror):
         self._fresh: list[tuple[Entry, int]] = []
         self._group = 0
         self._tailing = self._closed = False
+        self._check_at = 0.0
         store.subscribe(self._follow)
 
     def open(self) -> None:
@@ -146,7 +148,7 @@ class RedisLog(Mirror):
         """Begin anew: settle the epoch, read the newest entries, wake everybody."""
         with self._taking:
             seen = (self._window.epoch, *self._taken)
-            epoch, head, token = self._settled(client, seen)
+            epoch, head, token, _ = self._settled(client, seen)
             found: list[Entry] = []
             size, upto = 0, f"{head}-{token}"
             while len(found) < self._limits.window_entries and size < self._limits.window_bytes:
@@ -163,14 +165,14 @@ class RedisLog(Mirror):
             self._taken = (head, token)
         self._wake()
 
-    def _settled(self, client: Client, seen: tuple[str, int, int]) -> tuple[str, int, int]:
-        """Return where the log ends; if what was seen is not there any more, in a new epoch."""
+    def _settled(self, client: Client, seen: tuple[str, int, int]) -> tuple[str, int, int, int]:
+        """Return where the log ends, in a new epoch if what was seen is not there any more; and where it begins."""
         arguments = (len(self._keys), *self._keys, *_chances(), *seen, *self._bounds)
         try:
-            epoch, offset, token = client.execute_command("EVALSHA", self._script.sha, *arguments)
+            epoch, offset, token, oldest = client.execute_command("EVALSHA", self._script.sha, *arguments)
         except NoScriptError:
-            epoch, offset, token = client.execute_command("EVAL", self._script.source, *arguments)
-        return epoch.decode(), int(offset), int(token)
+            epoch, offset, token, oldest = client.execute_command("EVAL", self._script.source, *arguments)
+        return epoch.decode(), int(offset), int(token), int(oldest)
 
     # In the tailer's thread
 
@@ -200,16 +202,20 @@ class RedisLog(Mirror):
         reply = client.execute_command(
             "XREAD", "COUNT", _READ, "BLOCK", milliseconds, "STREAMS", self._stream, f"{offset}-{token}"
         )
-        if not reply:
-            self._check(client)
-        elif not self._take(_entries(row for row in reply[0][1] if _id(row) > self._taken)):
+        if reply and not self._take(_entries(row for row in reply[0][1] if _id(row) > self._taken)):
             self._mirror(client)
+        if not reply or time.monotonic() >= self._check_at:
+            self._check(client)
 
     def _check(self, client: Client) -> None:
-        """Is the log still the one that we have mirrored?"""
+        """Is the log still the one that we have mirrored? What it has forgotten is forgotten here."""
         known = self._known()
-        if self._settled(client, known)[0] != known[0]:
+        epoch, _, _, oldest = self._settled(client, known)
+        if epoch == known[0]:
+            self._forget(epoch, oldest - 1)
+        else:
             self._mirror(client)
+        self._check_at = time.monotonic() + _BLOCK_SECONDS
 
 
 def _chances() -> tuple[str, int]:

@@ -31,6 +31,10 @@ _TRIM_EVERY = 16
 """Entries behind which the oldest are looked at, and twice as many of them."""
 
 
+_FORGET_SECONDS = 5.0
+"""How often is looked for entries that are too old, also when none come."""
+
+
 class SqliteLog(Mirror):
     """Entries in a file; they survive every process. A restored backup, or another file in its place, is a `reset`."""
 
@@ -40,6 +44,8 @@ class SqliteLog(Mirror):
         self._transaction = 0
         self._epoch, self._end, self._bytes = "", 0, 0
         self._fresh: list[Entry] = []
+        self._forget_at = 0.0
+        store.safety_seconds = min(store.safety_seconds, max(0.1, limits.history_seconds))
         store.prepare(self._prepare)
         store.subscribe(self._follow)
 
@@ -141,7 +147,25 @@ class SqliteLog(Mirror):
     # In the store's thread, behind a commit
 
     def _follow(self, connection: sqlite3.Connection) -> None:
-        """Bring the window up to what is committed."""
+        """Bring the window up to what is committed, and forget what is too old."""
+        kept = self._kept(connection) if time.monotonic() >= self._forget_at else 0
+        self._catch_up(connection)
+        self._forget(self._window.epoch, kept - 1)
+
+    def _kept(self, connection: sqlite3.Connection) -> int:
+        """Forget what is too old in the file; return the oldest offset that is left there."""
+        self._forget_at = time.monotonic() + min(_FORGET_SECONDS, self._limits.history_seconds)
+        name, too_old = self._store.name, time.time() - self._limits.history_seconds
+        oldest, newest = connection.execute("SELECT min(offset), max(offset) FROM entry WHERE log = ?", (name,)).fetchone()
+        if oldest is None:
+            return 0
+        young = "SELECT offset FROM entry WHERE log = ? AND (seconds > ? OR offset = ?) ORDER BY offset LIMIT 1"
+        keep = int(connection.execute(young, (name, too_old, newest)).fetchone()[0])
+        if oldest < keep:
+            connection.execute("DELETE FROM entry WHERE log = ? AND offset < ?", (name, keep))
+        return keep
+
+    def _catch_up(self, connection: sqlite3.Connection) -> None:
         if self._transaction == self._store.transaction and self._fresh and self._follows(self._fresh[0]):
             entries, self._fresh = self._fresh, []
             self._add(entries)

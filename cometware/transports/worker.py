@@ -41,6 +41,8 @@ from cometware.transports.websocket import WebSocket
 
 _SWITCH_SECONDS = 0.0002
 _SLOTS = 512
+_FORGET_TICKS = 20
+"""Every so many ticks, a log in memory is asked to forget what is too old."""
 _get_ident: Callable[[], int] = monkey.get_original("_thread", "get_ident")
 
 Result = TypeVar("Result")
@@ -135,6 +137,8 @@ class Worker:
                 for debtor in owing:
                     debtor.acknowledge()
             self.clients.expire()
+            if self.wheel.tick % _FORGET_TICKS == 0:
+                self.log.forget_old(self.clock.monotonic())
 
     # The wheel
 

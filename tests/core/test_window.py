@@ -33,6 +33,7 @@ class WindowAgainstModel(RuleBasedStateMachine):
         self.window = Window("e", self.max_entries, self.max_bytes)
         self.log: list[Entry] = []
         self.start = 0
+        self.aged = 0
 
     @property
     def head(self) -> int:
@@ -43,7 +44,7 @@ class WindowAgainstModel(RuleBasedStateMachine):
         size = 0
         for item in reversed(self.log):
             size += item.message.cost_bytes
-            if len(kept) == self.max_entries or (size > self.max_bytes and kept):
+            if kept and (len(kept) == self.max_entries or size > self.max_bytes or item.position.offset <= self.aged):
                 break
             kept.insert(0, item)
         return kept
@@ -57,6 +58,11 @@ class WindowAgainstModel(RuleBasedStateMachine):
         assert self.window.add(item)
         self.log.append(item)
 
+    @rule(back=st.integers(0, 14))
+    def forget(self, back: int) -> None:
+        self.aged = max(self.aged, min(self.head - back, self.head - 1))
+        self.window.forget(self.head - back)
+
     @precondition(lambda self: len(self.log) > 3)
     @rule(hole=st.integers(1, 5), reborn=st.booleans())
     def lose_history(self, hole: int, reborn: bool) -> None:
@@ -65,7 +71,7 @@ class WindowAgainstModel(RuleBasedStateMachine):
             self.start = hole - 1
         else:
             self.start = self.head + hole
-        self.log = [entry(self.start + 1, epoch=self.epoch)]
+        self.log, self.aged = [entry(self.start + 1, epoch=self.epoch)], 0
         assert not self.window.add(self.log[0])
 
     @rule(offset=st.integers(0, 60), to=READERS, limit=st.integers(1, 20))

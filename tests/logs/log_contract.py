@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 
@@ -155,6 +156,30 @@ class LogContract(ABC):
                 found += [entry.data for entry in entries]
         writer.join(SECONDS)
         assert found == list(range(count))
+
+    def test_what_is_too_old_is_forgotten_though_nothing_comes_and_the_newest_stays(self) -> None:
+        log = self.make(Limits(history_seconds=0.3))
+        before = log.head
+        for number in (1, 2, 3):
+            log.append(Message("m", str(number)), once=str(number))
+        deadline = time.monotonic() + SECONDS
+        while len(log.last(5, ["*"], 3)) > 1:
+            assert time.monotonic() < deadline
+            log.forget_old(time.monotonic())
+            time.sleep(0.01)
+        assert [entry.data for entry in log.last(5, ["*"], 3)] == [3]
+        with pytest.raises(Gap, match="forgotten"):
+            log.check(before, ["*"])
+        log.check(Position(before.epoch, 2), ["*"])
+        assert log.append(Message("m", "4")) == Position(before.epoch, 4)
+        log.close()
+
+    def test_what_is_not_too_old_stays(self, log: Log) -> None:
+        for number in (1, 2, 3):
+            log.append(Message("m", str(number)))
+        log.forget_old(0)
+        log.forget_old(100)
+        assert [entry.data for entry in log.since(0)] == [1, 2, 3]
 
     def test_the_same_key_is_appended_once(self, log: Log) -> None:
         first = log.append(Message("m", "1"), once="order-7")

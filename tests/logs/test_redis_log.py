@@ -279,10 +279,10 @@ def test_a_process_that_was_too_slow_is_told_what_it_missed(own: RedisServer) ->
     log, other = open_log(own.url, limits), open_log(own.url, limits)
     before = say(log, 1)[-1]
     until(other, lambda: other.head == before)
-    raw = own.client()
+    raw, now = own.client(), int(time.time() * 1000)
     with raw.pipeline(transaction=True) as pipeline:  # all in one moment, so that no tailer comes between
         for number in range(2, 12):
-            fields = {"e": before.epoch, "b": 1000 * number, "t": 0, "m": f'["m",["*"],null,"",0]\n{number}'.encode()}
+            fields = {"e": before.epoch, "b": 1000 * number, "t": now, "m": f'["m",["*"],null,"",0]\n{number}'.encode()}
             pipeline.xadd("cometware:{comet}:log", fields, id=f"{number}-1", maxlen=5, approximate=False)
         pipeline.execute()
     until(other, lambda: other.head == Position(before.epoch, 11))

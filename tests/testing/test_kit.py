@@ -13,7 +13,7 @@ from typing import Any
 import gevent
 import pytest
 
-from cometware import Channel, Cometware, Failed, Refused
+from cometware import Channel, Cometware, Failed, Limits, Refused
 from cometware.testing import Client, Connection
 from cometware.transports.worker import Worker
 from tests.testing.shop import Shop
@@ -283,6 +283,19 @@ def test_the_grace_passes_when_the_clock_is_moved(shop: Shop, client: Client, tr
     assert shop.journal[1:] == []
     client.clock.advance(2)
     assert shop.journal[1:] == [("close", None, "timeout")]
+
+
+def test_what_is_too_old_is_forgotten_while_nobody_publishes() -> None:
+    channel = Channel(limits=Limits(history_seconds=60))
+    with Client(Cometware(nothing, channel)) as client:
+        client.connect()
+        client.clock.advance(10)
+        for number in (1, 2, 3):
+            channel.publish(number)
+        client.clock.advance(59)
+        assert channel.recent() == [1, 2, 3]
+        client.clock.advance(12)
+        assert channel.recent() == [3]
 
 
 def test_a_client_that_never_came_back_for_its_next_poll_is_gone_after_its_grace(shop: Shop, client: Client) -> None:
