@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import ExitStack
+from http import HTTPStatus
 from typing import Any
 
 import pytest
@@ -96,7 +97,7 @@ def test_a_stranger_is_refused_by_the_view_that_requires_a_login(server: Server,
 def test_a_view_refuses_one_message_and_the_next_is_handled(server: Server, transport: type[Client]) -> None:
     with transport(server) as client:
         assert error_of(client, "refused", None, 1) == {
-            "code": "refused", "message": "Unprocessable Entity", "status": 422, "body": {"field": "name"},
+            "code": "refused", "message": HTTPStatus(422).phrase, "status": 422, "body": {"field": "name"},
         }  # fmt: skip
         assert client.ask("move", {"name": "Ann"}, 2) == {"name": "Ann"}
         error = error_of(client, "nowhere", None, 3)
