@@ -27,7 +27,7 @@ class Facts:
     `home` is the worker that looks after its grace: the one to which it came last, at the time `arrived` by that worker's
     clock. `taken` is the number of the message that `taker` handles, or handled last; `ender` the worker that runs its
     `on_close` just now. `position` is where it reads on, if it carries none itself and has no connection. `request`
-    is what hooks need of its requests.
+    is what hooks need of its requests. `aside`: it has ended, its `on_close` is not over, and a later one has its id.
     """
 
     id: str
@@ -50,6 +50,12 @@ class Facts:
     ender: str = ""
     position: str = ""
     request: dict[str, str] = field(default_factory=dict)
+    aside: bool = False
+
+    @property
+    def name(self) -> str:
+        """By which it is found in a store."""
+        return f"{self.id}.{self.birth}" if self.aside else self.id
 
     def hears(self, audience: str) -> bool:
         """Is it among those whom an audience means?"""
@@ -159,9 +165,34 @@ def close(why: Close) -> Change:
     return change
 
 
-def put_down(position: str) -> Callable[[Facts], Facts]:
-    """It has no connection any more, and will read on from here."""
-    return lambda facts: replace(facts, position=position) if facts.state == OPEN else facts
+def is_owed(facts: Facts, then: Facts | None) -> bool:
+    """Does a new client take the place of one whose `on_close` is not over?"""
+    return then is not None and facts.birth != then.birth and facts.ender != ""
+
+
+def aside(facts: Facts) -> Facts:
+    """What is kept of a client that has ended beside the one that took its place, until its `on_close` is over."""
+    return replace(facts, key=None, home="", aside=True)
+
+
+def keep(data: str, number: int, worker: str) -> Callable[[Facts], Facts]:
+    """A handler has changed its data. If that handled a message which another worker has taken since, it came too late."""
+
+    def change(facts: Facts) -> Facts:
+        is_late = number and (facts.taken, facts.taker) != (number, worker)
+        return facts if is_late else replace(facts, data=data)
+
+    return change
+
+
+def put_down(position: str, worker: str, seen: float) -> Callable[[Facts], Facts]:
+    """It has no connection any more, and will read on from here; unless it has come to another worker since."""
+
+    def change(facts: Facts) -> Facts:
+        has_moved = facts.home != worker and facts.arrived > seen
+        return facts if facts.state != OPEN or has_moved else replace(facts, position=position)
+
+    return change
 
 
 def pick_up(worker: str, seen: float) -> Callable[[Facts], Facts]:
@@ -222,6 +253,12 @@ def expire(known: Facts | None, worker: str) -> Callable[[Facts], Facts]:
         return facts
 
     return change
+
+
+def reprieve(facts: Facts, worker: str) -> Facts:
+    """This worker has ended it without being told so, and nobody has acted on it: it goes on."""
+    mine = facts.state == ENDED and facts.ender == worker
+    return replace(facts, state=OPEN, ender="") if mine else facts
 
 
 def return_home(known: Facts, worker: str, seen: float) -> Change:

@@ -84,9 +84,9 @@ class FactStore(Protocol):
 
 class SharedRecord(Record):
     """`facts` are those that this worker saw last; `is_home` whether it believes to be the client's home; `seen` is when the
-    client came here last, by this worker's clock."""
+    client came here last, by this worker's clock; `handling` the number of the message that is handled here just now, or 0."""
 
-    __slots__ = ("facts", "is_home", "seen")
+    __slots__ = ("facts", "handling", "is_home", "seen")
 
     def __init__(self, facts: Facts) -> None:
         super().__init__(facts.id, facts.key, facts.user, facts.since)
@@ -96,6 +96,7 @@ class SharedRecord(Record):
         self.facts = facts
         self.is_home = False
         self.seen = 0.0
+        self.handling = 0
 
     def take_over(self, facts: Facts, worker: str) -> None:
         """Take what the facts say, but for what only this worker knows."""
@@ -133,6 +134,10 @@ class SharedRoster:
         """Until when nobody else can have taken over: for longer than its lease a process may have stood still."""
         self._is_sure = True
         """Do the records here agree with the store? Not certainly, after it was away."""
+        self._opening: set[str] = set()
+        """Births that the store is being told of."""
+        self._ending: set[str] = set()
+        """Births of those whose `on_close` is upon this worker, and has somebody who sees to it."""
 
     # Swapping
 
@@ -141,9 +146,14 @@ class SharedRoster:
         try:
             while True:
                 wanted = how(known)
+                aside = change.aside(known) if known is not None and change.is_owed(known, wanted) else None
+                if aside is not None:
+                    self._store.swap(aside.name, None, aside)  # first: who dies here must not take the debt along
                 stands = self._store.swap(id, known, wanted)
                 if stands == wanted:
                     return known, stands
+                if aside is not None:
+                    self._store.swap(aside.name, aside, None)
                 known = stands
         except LogUnavailable:
             self._is_sure = False
@@ -156,7 +166,7 @@ class SharedRoster:
         """
         if not isinstance(record, SharedRecord):
             return None, None
-        before, after = self._change(record.id, change.of(record.facts.birth, how), record.facts)
+        before, after = self._change(record.facts.name, change.of(record.facts.birth, how), record.facts)
         if after is not None and after.birth == record.facts.birth:
             record.take_over(after, self.worker)
         return before, after
@@ -182,7 +192,11 @@ class SharedRoster:
         new = change.born(arrival, secrets.token_hex(8), self.worker)
         other = self._store.newest_of(arrival.key) if known is None and arrival.key is not None else None
         how = change.arrive(new) if arrival.comes else change.visit(new)
-        _, facts = self._change(arrival.id, how, known)
+        self._opening.add(new.birth)
+        try:
+            _, facts = self._change(arrival.id, how, known)
+        finally:
+            self._opening.discard(new.birth)
         assert facts is not None
         is_first = facts.birth == new.birth
         if facts.state == change.OPENING and not is_first:
@@ -223,7 +237,7 @@ class SharedRoster:
 
     def is_idle(self, record: Record) -> Idle:
         assert isinstance(record, SharedRecord)
-        if not record.is_home:
+        if not record.is_home or record.facts.birth in self._ending:
             return Idle.ELSEWHERE
         record.is_home = False  # who comes while this is being decided asks the store
         try:
@@ -231,23 +245,41 @@ class SharedRoster:
         except LogUnavailable:
             record.is_home = True
             raise
-        if facts is None or facts.home != self.worker:
+        if facts is None or facts.birth != record.facts.birth or facts.home != self.worker:
             return Idle.ELSEWHERE
-        return Idle.YES if facts.ender == self.worker else Idle.BUSY
+        if facts.ender != self.worker:
+            return Idle.BUSY
+        self._ending.add(facts.birth)
+        return Idle.YES
 
     def may_close(self, record: Record) -> bool:
         if not isinstance(record, SharedRecord):
             return True
-        if record.facts.ender == self.worker:
-            return True  # decided by `is_idle`, or adopted from a worker that died while it ran
+        birth = record.facts.birth
+        self._ending.add(birth)  # also while the store is away: the caller asks again
+        if record.facts.ender == self.worker or self._ends(record):
+            return True  # decided by `is_idle`, or adopted from a worker that died while it ran; or just now
+        self._ending.discard(birth)
+        return False
+
+    def _ends(self, record: SharedRecord) -> bool:
         _, facts = self._change_record(record, change.end(self.worker, record.close))
+        if facts is not None and facts.birth != record.facts.birth:
+            facts = self._store.load(change.aside(record.facts).name)  # decided unheard, and another has taken its place
+            return facts is not None and facts.ender == self.worker
         if facts is None:  # somebody else has ended it; or the store has forgotten all, and nobody else knows of it
             return record.is_home and record.close is None
-        return facts.birth == record.facts.birth and facts.ender == self.worker
+        return facts.ender == self.worker
 
     def closed(self, record: Record) -> None:
-        is_kept = record.key is not None and self._local.get(record.id) is record
-        self._change_record(record, change.finish(self.worker, keep=is_kept))
+        if not isinstance(record, SharedRecord):
+            return
+        birth, is_kept = record.facts.birth, record.key is not None and self._local.get(record.id) is record
+        before, _ = self._change_record(record, change.finish(self.worker, keep=is_kept))
+        if before is None or before.birth != birth:
+            how = change.of(birth, change.finish(self.worker, keep=False))
+            self._change(change.aside(record.facts).name, how)
+        self._ending.discard(birth)
 
     # What is known of them
 
@@ -287,36 +319,45 @@ class SharedRoster:
 
     def keep(self, record: Record, data: str) -> None:
         record.data = data
-        self._change_record(record, lambda facts: replace(facts, data=data))
+        number = record.handling if isinstance(record, SharedRecord) else 0
+        self._change_record(record, change.keep(data, number, self.worker))
 
     def turn(self, record: Record, number: int) -> Turn:
         assert isinstance(record, SharedRecord)
+        turn = self._turn(record, number)
+        record.handling = number if turn is Turn.GO else 0
+        return turn
+
+    def _turn(self, record: SharedRecord, number: int) -> Turn:
         _, facts = self._change_record(record, change.take(number, self.worker, record.accepted, alone=False))
         if facts is not None and facts.taker not in ("", self.worker) and facts.accepted < facts.taken == number:
             if self._store.is_alive(facts.taker):
                 return Turn.BUSY
             _, facts = self._change_record(record, change.take(number, self.worker, record.accepted, alone=True))
         if facts is None or facts.birth != record.facts.birth:
-            return Turn.GO if record.is_home and number == record.accepted + 1 else Turn.EARLY
+            is_ours = record.is_home and time.monotonic() < self._trusted_until  # else others may have ended it
+            return Turn.GO if is_ours and number == record.accepted + 1 else Turn.EARLY
         if number <= facts.accepted:
             return Turn.REPEAT
         return Turn.GO if facts.taken == number and facts.taker == self.worker else Turn.EARLY
 
     def accept(self, record: Record, number: int) -> None:
-        record.accepted = number
+        assert isinstance(record, SharedRecord)
+        record.accepted, record.handling = number, 0
         try:
             self._change_record(record, change.accept(number, self.worker))
         except LogUnavailable:
-            pass  # it is handled; the next `turn` says so
+            pass  # it is handled; the next `turn` says so, or `follow`
 
     def catch_up(self, record: Record) -> None:
-        if isinstance(record, SharedRecord) and record.is_home:  # else `open` has just asked
+        if isinstance(record, SharedRecord):
             facts = self._store.load(record.id)
             if facts is not None and facts.birth == record.facts.birth:
                 record.take_over(facts, self.worker)
 
     def put_down(self, record: Record, position: Position) -> None:
-        self._change_record(record, change.put_down(str(position)))
+        seen = record.seen if isinstance(record, SharedRecord) else 0.0
+        self._change_record(record, change.put_down(str(position), self.worker, seen))
 
     def pick_up(self, record: Record) -> Position | None:
         assert isinstance(record, SharedRecord)
@@ -352,6 +393,7 @@ class SharedRoster:
             lease = self._store.renew(self.worker, self._lease_seconds)
         except LogUnavailable:
             self._held_since = None
+            self._is_sure = False  # it may have told which clients have moved, and does so once
             raise
         self._trusted_until = time.monotonic() + self._lease_seconds
         if lease.standing != HELD:
@@ -377,6 +419,7 @@ class SharedRoster:
             for record in left:
                 self._look_after(record, following, is_forgotten=lease.standing == UNKNOWN)
             if not was_sure:
+                self._say_accepted()
                 self._find_lost(following)
             if lease.dead:
                 self._take_over(lease.dead, following)
@@ -386,11 +429,34 @@ class SharedRoster:
             self._is_sure = False  # as soon as there is room
         return following
 
+    def _say_accepted(self) -> None:
+        """Tell of messages that were handled while the store was away: whoever waits for them may go on."""
+        for record in cast("Iterable[SharedRecord]", self._local):
+            if record.facts.taker == self.worker and record.facts.accepted < record.facts.taken <= record.accepted:
+                self._change_record(record, change.take(0, self.worker, record.accepted, alone=False))
+
     def _find_lost(self, following: Following) -> None:
-        """Find clients whose opening here took effect, though that was not known here."""
+        """Find what took effect though that was not known here: clients opened and ended, and those that were let go."""
         for facts in self._store.of_workers([self.worker]):
-            if self._here(facts.id) is None:
+            record = self._here(facts.id)
+            if facts.birth in self._ending or (record is not None and record.facts.birth == facts.birth):
+                continue
+            if facts.ender == self.worker:
+                self._finish(facts, following)
+            elif facts.state == change.OPEN:
                 following.adopted.append(self._take_in(facts))
+            elif facts.birth not in self._opening:
+                self._change(facts.name, change.of(facts.birth, change.drop), facts)
+
+    def _finish(self, facts: Facts, following: Following) -> None:
+        """The `on_close` of a client is upon this worker. Its record is kept only if its next request is to be told why."""
+        self._ending.add(facts.birth)
+        if facts.close is not None and facts.key is not None:
+            following.unfinished.append(self._take_in(facts))
+            return
+        record = SharedRecord(facts)
+        record.state = State.ENDED
+        following.unfinished.append(record)
 
     def _take_over(self, dead: Sequence[str], following: Following) -> None:
         for facts in self._store.of_workers(dead):
@@ -400,6 +466,8 @@ class SharedRoster:
 
     def _look_after(self, record: SharedRecord, following: Following, *, is_forgotten: bool) -> None:
         """A client may be elsewhere now: unless it came back here since, or the store has lost all it knew."""
+        if record.state is State.OPEN and record.facts.birth not in self._ending:
+            self._change_record(record, lambda facts: change.reprieve(facts, self.worker))
         known = record.facts if is_forgotten else replace(record.facts, home="")
         _, facts = self._change(record.id, change.return_home(known, self.worker, record.seen), record.facts)
         if facts is not None and facts.birth == record.facts.birth:
@@ -411,16 +479,17 @@ class SharedRoster:
 
     def _adopt(self, facts: Facts, dead: Collection[str], following: Following) -> None:
         how = change.of(facts.birth, change.adopt(dead, self.worker))
-        _, after = self._change(facts.id, how, facts)
+        _, after = self._change(facts.name, how, facts)
         if after is None or after.birth != facts.birth:
             return
         if after.ender == self.worker and after.ender != facts.ender:
-            following.unfinished.append(self._take_in(after))
+            self._finish(after, following)
         elif after.home == self.worker and after.home != facts.home:
             following.adopted.append(self._take_in(after))
 
     def resign(self) -> None:
         """This worker ends: others may take over at once. Waits."""
+        self._trusted_until = 0.0
         self._store.renew(self.worker, 0)
 
 

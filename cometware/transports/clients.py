@@ -20,6 +20,7 @@ from cometware.roster.base import Idle, Record, State
 from cometware.transports.clock import TICK_SECONDS
 from cometware.transports.connection import Connection
 from cometware.transports.poll import Poll
+from cometware.transports.report import report
 
 if TYPE_CHECKING:
     from cometware.transports.worker import Worker
@@ -121,6 +122,9 @@ class Clients:
                 try:
                     idle = self._worker.roster.is_idle(record)
                 except LogUnavailable:
+                    idle = Idle.BUSY
+                except Exception:
+                    report("the end of a client")  # which must not be that of looking after the others
                     idle = Idle.BUSY
                 if record.connections:
                     continue  # it came back meanwhile

@@ -132,7 +132,7 @@ class Inboxes:
         while record.early is early:
             gevent.sleep(_ELSEWHERE_SECONDS)
             try:
-                self._worker.roster.turn(record, min(early, default=0))
+                self._worker.roster.catch_up(record)  # and take nothing: who gives up must not keep it from others
             except LogUnavailable:
                 continue
             if record.early is early and record.inbox is None and record.accepted > record.queued:
@@ -240,10 +240,14 @@ class Inboxes:
             return
         client = Client(self._worker.channel, record, record.transport, record.dialect)
         self.run(lambda: self._worker.call("close", client, reason), "on_close")
+        self._closed(record)
+
+    def _closed(self, record: Record) -> None:
+        """Say that `on_close` has run; until that is heard, others would run it again if this worker died."""
         try:
-            roster.closed(record)
+            self._worker.roster.closed(record)
         except LogUnavailable:
-            gevent.spawn_later(_RETRY_SECONDS, self.run, lambda: roster.closed(record), "the end of a client")
+            gevent.spawn_later(_RETRY_SECONDS, self._closed, record)
 
     def _take(self, record: Record, received: Received, source: Source) -> None:
         """Handle a message, if that is upon this worker."""

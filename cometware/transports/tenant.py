@@ -9,7 +9,6 @@ import gevent
 
 from cometware.core.events import REPLACED, Close
 from cometware.errors import LogUnavailable
-from cometware.roster.base import State
 from cometware.roster.shared import Following, Lease, SharedRoster
 from cometware.transports.poll import Poll
 from cometware.transports.report import report
@@ -49,9 +48,12 @@ class Tenant:
             request = record.facts.request
             if request:
                 worker.channel.remember(record, request)
-            if record.state is State.ENDED:
-                worker.inboxes.end(record, "timeout")
-            elif record.key is None:
+        for record in following.unfinished:
+            worker.inboxes.end(record, "timeout")
+            if self._roster.get(record.id) is record:  # to be told why, if it asks in time
+                worker.clients.is_away(record)
+        for record in following.adopted:
+            if record.key is None:
                 worker.clients.ended(record, "timeout")
             elif not record.connections:
                 worker.clients.is_away(record)

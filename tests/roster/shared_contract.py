@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
-from cometware import Limits, Position
+from cometware import Limits, LogUnavailable, Position
 from cometware.core.events import REVOKED, Close
 from cometware.roster.base import Arrival, Idle, Record, State, Turn
-from cometware.roster.shared import HELD, TAKEN, UNKNOWN, SharedRoster
+from cometware.roster.shared import HELD, TAKEN, UNKNOWN, FactStore, Following, SharedRoster
 
 SECONDS = 30
 LEASE = 3600
@@ -35,6 +38,43 @@ def come(roster: SharedRoster, id: str = "a", **other: object) -> Record:
 def die(roster: SharedRoster) -> None:
     """Have a worker's lease run out."""
     roster.resign()
+
+
+class Deaf:
+    """A store that does what it is asked, but whose answers to `method` never arrive."""
+
+    def __init__(self, store: FactStore, method: str) -> None:
+        self._store, self._method = store, method
+
+    def __getattr__(self, name: str) -> Any:
+        call = getattr(self._store, name)
+        return self._unheard(call) if name == self._method else call
+
+    def _unheard(self, call: Callable[..., Any]) -> Callable[..., Any]:
+        def ask(*arguments: Any) -> Any:
+            call(*arguments)
+            raise LogUnavailable("store:", "no answer")
+
+        return ask
+
+
+@contextmanager
+def deaf(roster: SharedRoster, method: str) -> Iterator[None]:
+    """Have the answers to this method lost; what is asked here must fail for that."""
+    store = roster._store
+    roster._store = Deaf(store, method)  # type: ignore[assignment]
+    try:
+        with pytest.raises(LogUnavailable):
+            yield
+    finally:
+        roster._store = store
+
+
+def in_doubt(roster: SharedRoster) -> Following:
+    """Have a worker miss the answer to its lease, and look after its clients at the next one."""
+    with deaf(roster, "renew"):
+        roster.renew(5 * LEASE)
+    return roster.follow(roster.renew(6 * LEASE))
 
 
 class SharedRosterContract:
@@ -274,6 +314,175 @@ class SharedRosterContract:
         two.closed(found)
         assert two.open(arrival(now=9)).is_first
 
+    def test_on_close_is_run_again_though_the_client_was_back_before_anybody_knew(
+        self, one: SharedRoster, two: SharedRoster
+    ) -> None:
+        record = come(one)
+        one.keep(record, '{"name":"Ann"}')
+        assert one.may_close(record)
+        die(one)
+        back = two.open(arrival(now=5))
+        assert back.is_first
+        two.settle(back.record)
+        back.record.state = State.OPEN
+        until_dead(two, one)
+        following = two.follow(two.renew(10 * LEASE))
+        (found,) = following.unfinished
+        assert (found.id, found.user, found.data, found.state) == ("a", "ann", '{"name":"Ann"}', State.ENDED)
+        assert following.adopted == []
+        assert two.get("a") is back.record
+        assert two.may_close(found)
+        two.closed(found)
+        assert in_doubt(two) == Following([], [], [])
+        assert [present.id for present in two.presence("*")] == ["a"]
+        assert two.is_idle(back.record) is Idle.YES
+
+    def test_an_on_close_that_ends_after_the_client_was_back_is_not_run_again(
+        self, one: SharedRoster, two: SharedRoster
+    ) -> None:
+        record = come(one)
+        assert one.may_close(record)
+        one.forget(record)
+        come(two, now=5)
+        one.closed(record)
+        die(one)
+        until_dead(two, one)
+        assert two.follow(two.renew(10 * LEASE)).unfinished == []
+
+    def test_an_on_close_that_was_adopted_leaves_nothing_behind(self, one: SharedRoster, two: SharedRoster) -> None:
+        record = come(one)
+        assert one.may_close(record)
+        die(one)
+        until_dead(two, one)
+        (found,) = two.follow(two.renew(10 * LEASE)).unfinished
+        assert two.may_close(found)
+        two.closed(found)
+        assert len(two) == 0
+        assert two._store.all() == []
+
+    # Answers that are lost: what was asked may be done
+
+    def test_a_client_that_moved_is_given_up_though_the_answer_that_told_it_was_lost(
+        self, one: SharedRoster, two: SharedRoster
+    ) -> None:
+        record = come(one, now=1)
+        come(two, now=2)
+        assert in_doubt(one).gone == [record]
+
+    def test_an_on_close_that_is_under_way_is_not_begun_beside_itself(self, one: SharedRoster, two: SharedRoster) -> None:
+        closing, idle = come(one, "a"), come(one, "b", key="k2")
+        assert one.may_close(closing)
+        assert one.is_idle(idle) is Idle.YES
+        for record in (closing, idle):
+            one.forget(record)
+        assert in_doubt(one) == Following([], [], [])
+        with deaf(one, "swap"):
+            one.closed(closing)
+        assert in_doubt(one) == Following([], [], [])
+
+    def test_an_end_that_was_decided_unheard_is_taken_back(self, one: SharedRoster, two: SharedRoster) -> None:
+        record = come(one)
+        with deaf(one, "swap"):
+            one.is_idle(record)
+        assert in_doubt(one) == Following([], [], [])
+        assert [present.id for present in two.presence("*")] == ["a"]
+        assert one.is_idle(record) is Idle.YES
+
+    def test_an_end_that_was_decided_unheard_is_kept_if_another_client_has_its_place(
+        self, one: SharedRoster, two: SharedRoster
+    ) -> None:
+        record = come(one)
+        one.forget(record)
+        with deaf(one, "swap"):
+            one.may_close(record)
+        assert two.open(arrival(now=5)).is_first
+        assert one.may_close(record)
+        one.closed(record)
+        assert len(one._store.all()) == 1
+
+    def test_an_opening_that_was_not_heard_of_keeps_nobody_out(self, one: SharedRoster, two: SharedRoster) -> None:
+        with deaf(one, "swap"):
+            one.open(arrival())
+        assert not two.open(arrival()).is_first
+        assert in_doubt(one).adopted == []
+        assert two.open(arrival()).is_first
+
+    def test_an_opening_that_is_under_way_is_let_be(self, one: SharedRoster, two: SharedRoster) -> None:
+        store, swap = one._store, one._store.swap
+
+        class Slow(Deaf):
+            def swap(self, *arguments: Any) -> Any:
+                stands = swap(*arguments)
+                one._store = store
+                in_doubt(one)
+                return stands
+
+        one._store = Slow(store, "")  # type: ignore[assignment]
+        opening = one.open(arrival())
+        assert opening.is_first
+        one.settle(opening.record)
+        assert [present.id for present in two.presence("*")] == ["a"]
+
+    def test_a_record_whose_place_another_has_taken_is_let_go(self, one: SharedRoster, two: SharedRoster) -> None:
+        old = come(one, now=1)
+        there = come(two, now=2)
+        two.forget(there)
+        assert two.may_close(there)
+        two.closed(there)
+        assert one.get("a") is old
+        assert come(one, key="key", now=3) is old  # not heard of yet
+        die(one)  # from now on it asks
+        assert come(one, now=4) is not old
+        assert one.is_idle(old) is Idle.ELSEWHERE
+
+    def test_an_accepted_number_that_the_store_did_not_hear_of_is_told_to_it(
+        self, one: SharedRoster, two: SharedRoster
+    ) -> None:
+        here, there = come(one), two.open(arrival(transport="post")).record
+        assert one.turn(here, 1) is Turn.GO
+        store = one._store
+        one._store = Away()  # type: ignore[assignment]
+        one.accept(here, 1)
+        one._store = store
+        assert two.turn(there, 2) is Turn.EARLY
+        one.follow(one.renew(1 * LEASE))
+        assert two.turn(there, 2) is Turn.GO
+
+    # A worker that stood still for longer than its lease has lost its say
+
+    def test_who_comes_too_late_with_a_client_s_data_changes_nothing(self, one: SharedRoster, two: SharedRoster) -> None:
+        here, there = come(one), two.open(arrival(transport="post")).record
+        assert one.turn(here, 1) is Turn.GO
+        die(one)
+        until_dead(two, one)
+        assert two.turn(there, 1) is Turn.GO
+        two.keep(there, '{"by":"two"}')
+        two.accept(there, 1)
+        one.follow(one.renew(10 * LEASE))
+        one.keep(here, '{"by":"one"}')
+        one.accept(here, 1)
+        assert (here.data, here.accepted) == ('{"by":"two"}', 1)
+        (present,) = two.presence("*")
+        assert present.data == {"by": "two"}
+
+    def test_who_comes_too_late_with_a_client_s_position_changes_nothing(self, one: SharedRoster, two: SharedRoster) -> None:
+        here, there = come(one, now=1), come(two, now=2)
+        two.put_down(there, Position("x7", 13))
+        one.put_down(here, Position("x7", 12))
+        assert two.pick_up(there) == Position("x7", 13)
+
+    def test_who_stood_still_handles_no_message_of_a_client_that_was_ended_meanwhile(
+        self, one: SharedRoster, two: SharedRoster
+    ) -> None:
+        here = come(one)
+        die(one)
+        until_dead(two, one)
+        (there,) = two.follow(two.renew(10 * LEASE)).adopted
+        assert two.is_idle(there) is Idle.YES
+        two.forget(there)
+        two.closed(there)
+        assert one.turn(here, 1) is Turn.EARLY
+
     def test_a_worker_that_was_taken_for_dead_finds_its_clients_gone(self, one: SharedRoster, two: SharedRoster) -> None:
         record = come(one)
         die(one)
@@ -326,6 +535,13 @@ class SharedRosterContract:
             assert [present.id for present in roster.presence("*")] == ["a", "b"]
             assert [present.id for present in roster.presence("room:x")] == ["b"]
             assert [present.id for present in roster.presence("user:ann")] == ["a"]
+
+
+class Away:
+    """A store that cannot be reached."""
+
+    def swap(self, *arguments: Any) -> Any:
+        raise LogUnavailable("store:", "away")
 
 
 def until_dead(judge: SharedRoster, other: SharedRoster) -> None:
