@@ -16,6 +16,8 @@ from typing import Any, TypeAlias
 Data: TypeAlias = Any
 """None, bool, int, float, str, bytes, list, tuple (it becomes a list), dict with str keys; or `Args` of these."""
 
+MAX_DEPTH = 100
+"""Levels of data that has to be read again to be written for some clients: it must not be too deep in the middle of that."""
 _TAG = re.compile(r"\$+(?:bytes|args)\Z")
 
 
@@ -41,7 +43,7 @@ def encode(data: Data) -> str:
     try:
         text = dumps(data)
         if '"$' in text:
-            text = dumps(_tagged(data))
+            text = dumps(_tagged(data, MAX_DEPTH))
         if isinstance(data, Args):
             text = f'{{"$args":{text}}}'
     except (TypeError, ValueError, RecursionError) as error:
@@ -102,15 +104,17 @@ def _bytes(value: Data) -> bytes:
         raise ValueError(f"$bytes: not base64: {error}") from None
 
 
-def _tagged(data: Data) -> Data:
+def _tagged(data: Data, levels: int) -> Data:
+    if not levels:
+        raise ValueError(f"bytes, or keys that begin with $, in data that is nested over {MAX_DEPTH} levels deep")
     if isinstance(data, list | tuple):
-        return [_tagged(item) for item in data]
+        return [_tagged(item, levels - 1) for item in data]
     if isinstance(data, dict):
         if len(data) == 1:
             ((key, value),) = data.items()
             if isinstance(key, str) and _TAG.match(key):
-                return {"$" + key: _tagged(value)}
-        return {key: _tagged(value) for key, value in data.items()}
+                return {"$" + key: _tagged(value, levels - 1)}
+        return {key: _tagged(value, levels - 1) for key, value in data.items()}
     return data
 
 

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from urllib.parse import parse_qsl
 
 from cometware.core.data import Args, Data, dumps, parse
-from cometware.core.entry import Entry, Position
+from cometware.core.entry import Entry, Message, Position
 from cometware.core.events import Close, Event
 from cometware.core.framing import Frame
 from cometware.core.text import shown
@@ -51,10 +51,13 @@ class Packet(NamedTuple):
 class Reader:
     """Puts the packets of one connection together: a header, and the attachments that follow it."""
 
-    __slots__ = ("_attachments", "_header", "_missing", "protocol")
+    __slots__ = ("_attachments", "_header", "_left_bytes", "_max_bytes", "_missing", "protocol")
 
-    def __init__(self, protocol: int) -> None:
+    def __init__(self, protocol: int, max_bytes: int) -> None:
+        """Of a packet with attachments, at most `max_bytes` are kept in all."""
         self.protocol = protocol
+        self._max_bytes = max_bytes
+        self._left_bytes = 0
         self._header: Packet | None = None
         self._missing = 0
         self._attachments: list[bytes] = []
@@ -71,10 +74,13 @@ class Reader:
             packet, self._missing = read_packet(message, self.protocol)
             if not self._missing:
                 return packet
-            self._header = packet
+            self._header, self._left_bytes = packet, self._max_bytes - len(message)
             return None
         if self._header is None:
             raise _bad("expected a packet, got an attachment that belongs to none")
+        self._left_bytes -= len(message)
+        if self._left_bytes < 0:
+            raise BadFrame("size", f"a packet with attachments of more than {self._max_bytes} bytes in all")
         self._attachments.append(message)
         self._missing -= 1
         if self._missing:
@@ -150,8 +156,8 @@ def _is_name(value: Any) -> bool:
     return isinstance(value, str) or (isinstance(value, int | float) and not isinstance(value, bool))
 
 
-def _filled(value: Any, attachments: list[bytes]) -> Any:
-    """Put the attachments where their placeholders are."""
+def _filled(value: Any, attachments: list[Any]) -> Any:
+    """Put the attachments where their placeholders are: each in one place, since copies would cost their sender nothing."""
     if isinstance(value, list):
         return [_filled(item, attachments) for item in value]
     if not isinstance(value, dict):
@@ -160,7 +166,10 @@ def _filled(value: Any, attachments: list[bytes]) -> Any:
         index = value.get("num")
         if type(index) is not int or not 0 <= index < len(attachments):
             raise _bad(f"a placeholder for the attachment {shown(repr(index), 40)}, of {len(attachments)}")
-        return attachments[index]
+        attachment, attachments[index] = attachments[index], None
+        if attachment is None:
+            raise _bad(f"a second placeholder for the attachment {index}")
+        return attachment
     return {key: _filled(item, attachments) for key, item in value.items()}
 
 
@@ -227,6 +236,25 @@ def _emptied(value: Any, attachments: list[bytes]) -> Any:
     return value
 
 
+def _arguments(message: Message) -> str | None:
+    """Return the arguments as they stand in a message's JSON, however deep; None if something in it may stand for bytes."""
+    text = message.json
+    if text.startswith('{"$args":['):
+        text = text[10:-2]
+    elif message.kind == "reply" and text == "null":
+        return ""
+    if '"$' in text:
+        return None
+    return f'{{"error":{text}}}' if message.kind == "error" else text
+
+
+def _decoded(entry: Entry) -> list[Any]:
+    data = entry.data
+    if entry.message.kind == "error":
+        return [{"error": data}]
+    return list(data) if isinstance(data, Args) else [data]
+
+
 class SocketIO:
     """One namespace as its clients hear it. With `offsets`, each event has its position as its last argument (recovery)."""
 
@@ -256,18 +284,18 @@ class SocketIO:
 
     def _slowly(self, entry: Entry) -> list[Frame]:
         """Write what is more than an event with one JSON argument: bytes, several arguments, acknowledgements."""
-        message, data = entry.message, entry.data
-        if message.kind == "error":
-            return acknowledged(self.namespace, message.number, [{"error": data}])
-        args = list(data) if isinstance(data, Args) else [data]
-        if message.kind == "reply":
-            return acknowledged(self.namespace, message.number, [] if data is None else args)
-        if message.event in RESERVED[self.protocol]:
+        message = entry.message
+        is_answer = message.kind in ("reply", "error")
+        if not is_answer and message.event in RESERVED[self.protocol]:
             return []
-        if message.kind == "call":
-            return _packet(self.namespace, EVENT, str(message.number), [message.event, *args])
-        offset = [str(entry.position)] if self._offsets else []
-        return _packet(self.namespace, EVENT, "", [message.event, *args, *offset])
+        before = [] if is_answer else [message.event]
+        offset = [str(entry.position)] if self._offsets and not message.kind else []
+        id = str(message.number) if message.kind else ""
+        text = _arguments(message)
+        if text is None:
+            return _packet(self.namespace, ACK if is_answer else EVENT, id, [*before, *_decoded(entry), *offset])
+        texts = [*map(_dumps, before), *([text] if text else []), *map(_dumps, offset)]
+        return [Frame(f"4{ACK if is_answer else EVENT}{_prefix(self.namespace)}{id}[{','.join(texts)}]")]
 
     def receive(self, body: str | bytes) -> list[Event]:
         raise NotImplementedError("packets are put together by a Reader, for all namespaces of a connection")

@@ -269,6 +269,8 @@ def _poll(exchange: Exchange, session: Session, query: Mapping[str, str]) -> Ite
         session.close("protocol")  # two polls at once; the first is told
         raise BadEngineRequest(BAD_REQUEST, "another poll of this session waits already")
     server = exchange.server
+    if "j" in query and not session.base64:
+        raise BadEngineRequest(BAD_REQUEST, "a script for a session that did not begin with one: it may owe bytes")
     if session.upgrading:
         return _poll_while_upgrading(exchange, session, query)
     payload = b""

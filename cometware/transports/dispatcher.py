@@ -17,6 +17,7 @@ from cometware.dialects.base import Shape
 from cometware.errors import Gap
 from cometware.roster.base import Record
 from cometware.transports.connection import Connection
+from cometware.transports.report import report
 
 if TYPE_CHECKING:
     from cometware.transports.worker import Worker
@@ -167,11 +168,21 @@ class Dispatcher:
         self._running = True
         try:
             for (shape, share), connections in self._snapshot(entries):
-                body = self.share(shape, share) if len(connections) > 1 else shape.share(share)
-                if body:
-                    self._send(shape, connections, body, entries[-1].position)
+                try:
+                    body = self.share(shape, share) if len(connections) > 1 else shape.share(share)
+                    if body:
+                        self._send(shape, connections, body, entries[-1].position)
+                except Exception:
+                    report(f"writing for {shape!r}")
+                    self._give_up(connections)
         finally:
             self._running = False
+
+    def _give_up(self, connections: Iterable[Connection]) -> None:
+        """Writing has failed: who was not written to in this round misses nothing, but comes back; all others go on."""
+        for connection in connections:
+            if connection.live and connection.round != self.round:
+                connection.lost("error")
 
     def _snapshot(self, entries: Sequence[Entry]) -> list[tuple[tuple[Shape, Sequence[Entry]], list[Connection]]]:
         """Group the connections by what of these entries they hear."""

@@ -45,7 +45,7 @@ class Session:
 
     `socket` is its WebSocket (None: it polls), `probe` one that may become it, `poll` the GET that waits. `owed` are the
     packets that wait for the next poll. `connecting` has for each namespace that is being opened what came for it
-    meanwhile. `environ` is that of its first request, for as long as a namespace may ask for it.
+    meanwhile. `environ` is that of its first request, which each namespace asks for; where there is but one, that has it.
     """
 
     __slots__ = (
@@ -61,7 +61,7 @@ class Session:
         self.version = version
         self.base64 = base64
         self.environ = environ
-        self.reader = socketio.Reader(version + 1)
+        self.reader = socketio.Reader(version + 1, 4 * worker.limits.max_message_bytes)
         self.members: dict[str, Member] = {}
         self.connecting: dict[str, list[socketio.Packet]] = {}
         self.joined = False
@@ -176,6 +176,9 @@ class Session:
         if namespace not in self.engine.namespaces:
             self.send(socketio.refused(namespace[:256], self.version + 1, "Invalid namespace"))
             return
+        if not self.environ:
+            self.close("closed")  # who comes back to the only namespace begins anew: no request of it is kept
+            return
         self.connecting[namespace] = []
         auth = packet.args if isinstance(packet.args, dict) else socketio.auth_of(query)
         gevent.spawn(self.connect, namespace, auth)
@@ -212,7 +215,7 @@ class Session:
         self.joined = True
         member = Member(self, worker, namespace, admission.record, self._shape(namespace))
         self.members[namespace] = member
-        if len(self.members) == len(self.engine.namespaces):
+        if len(self.engine.namespaces) == 1:
             self.environ = {}
         self.send(socketio.connected(namespace, answer if self.version == 4 else None))
         member.begin(admission.position)
@@ -250,8 +253,8 @@ class Session:
             return
         self.owed += frames
         if len(self.owed) > _MAX_OWED:
-            raise BadFrame("packet", f"the client provoked {_MAX_OWED} answers and fetches none")
-        if self.poll is not None:
+            self.close("protocol")
+        elif self.poll is not None:
             self.answer(self.compose(self.write(self.take_owed())))
 
     def write(self, frames: Iterable[Frame]) -> bytes:

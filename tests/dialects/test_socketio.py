@@ -154,7 +154,7 @@ def test_reserved_names_are_errors_in_protocol_5_alone() -> None:
 
 @PROTOCOLS
 def test_attachments_are_put_where_their_placeholders_are(protocol: int) -> None:
-    reader = Reader(protocol)
+    reader = Reader(protocol, 1000)
     assert reader.receive('52-0["bin",{"a":{"_placeholder":true,"num":1},"l":[{"_placeholder":true,"num":0}]}]') is None
     assert reader.receive(b"zero") is None
     assert reader.receive(b"one") == Packet(EVENT, "/", ["bin", {"a": b"one", "l": [b"zero"]}], 0)
@@ -163,7 +163,7 @@ def test_attachments_are_put_where_their_placeholders_are(protocol: int) -> None
 
 @pytest.mark.parametrize("depth", [100, 300, 500, 700, 900, 950, 990, 2000, 10000, 100000])
 def test_attachments_deep_inside_are_found_or_an_error(depth: int) -> None:
-    reader = Reader(5)
+    reader = Reader(5, 1000)
     with suppress(BadFrame):
         reader.receive('51-["a",' + "[" * depth + '{"_placeholder":true,"num":0}' + "]" * depth + "]")
         reader.receive(b"")
@@ -171,14 +171,14 @@ def test_attachments_deep_inside_are_found_or_an_error(depth: int) -> None:
 
 @pytest.mark.parametrize("num", ["1", "-1", '"0"', "true", "null", "0.0", "{}"])
 def test_a_placeholder_names_one_of_the_attachments(num: str) -> None:
-    reader = Reader(5)
+    reader = Reader(5, 1000)
     reader.receive(f'51-["bin",{{"_placeholder":true,"num":{num}}}]')
     with pytest.raises(BadFrame):
         reader.receive(b"")
 
 
 def test_nothing_comes_between_a_packet_and_its_attachments() -> None:
-    reader = Reader(5)
+    reader = Reader(5, 1000)
     with pytest.raises(BadFrame):
         reader.receive(b"of none")
     reader.receive('51-["bin",{"_placeholder":true,"num":0}]')
@@ -187,7 +187,7 @@ def test_nothing_comes_between_a_packet_and_its_attachments() -> None:
 
 
 def test_a_placeholder_in_a_packet_without_attachments_is_an_object_like_any_other() -> None:
-    assert Reader(5).receive('2["a",{"_placeholder":true,"num":0}]') == Packet(
+    assert Reader(5, 1000).receive('2["a",{"_placeholder":true,"num":0}]') == Packet(
         EVENT, "/", ["a", {"_placeholder": True, "num": 0}]
     )
 
@@ -214,7 +214,7 @@ def is_like_a_placeholder(value: Any) -> bool:
 @PROTOCOLS
 @given(args=st.lists(JSON, max_size=3).filter(lambda args: not is_like_a_placeholder(args)), name=NAMES)
 def test_what_is_written_can_be_read(protocol: int, args: list[Any], name: str) -> None:
-    reader = Reader(protocol)
+    reader = Reader(protocol, 1000)
     frames = SocketIO("/n", protocol).entries([entry(Args(args), name)])
     for frame in frames[:-1]:
         assert reader.receive(frame.body[1:] if isinstance(frame.body, str) else frame.body or b"") is None
@@ -245,7 +245,7 @@ def test_every_prefix_and_mutation_of_a_packet_is_a_packet_or_an_error(protocol:
     cut = data.draw(st.integers(0, len(good)))
     index = data.draw(st.integers(0, len(good) - 1))
     for text in (good[:cut], good[:index] + data.draw(st.characters()) + good[index + 1 :]):
-        reader = Reader(protocol)
+        reader = Reader(protocol, 1000)
         with suppress(BadFrame):
             reader.receive(text)
             reader.receive(b"\1")
