@@ -35,7 +35,7 @@ class Wire(Protocol):
 
 
 class Dialect(Wire, Protocol):
-    """The way out: each method returns the frames that say it, or an empty list where the protocol has no word for it."""
+    """The way out: each method returns the frames that say it, or (`Silent`) none where the protocol has no word for it."""
 
     name: str
 
@@ -54,6 +54,31 @@ class Dialect(Wire, Protocol):
     def reconnect(self, wait_seconds: float) -> list[Frame]: ...
 
     def close(self, close: Close) -> list[Frame]: ...
+
+
+class Silent:
+    """What a dialect says by default of all that its protocol may have no word for: nothing."""
+
+    def greeting(self, greeting: Greeting) -> list[Frame]:
+        return []
+
+    def heartbeat(self, position: Position) -> list[Frame]:
+        return []
+
+    def accepted(self, number: int) -> list[Frame]:
+        return []
+
+    def error(self, code: str, message: str, details: Mapping[str, object]) -> list[Frame]:
+        return []
+
+    def reset(self, reason: str, position: Position) -> list[Frame]:
+        return []
+
+    def reconnect(self, wait_seconds: float) -> list[Frame]:
+        return []
+
+    def close(self, close: Close) -> list[Frame]:
+        return []
 
 
 class Shape:

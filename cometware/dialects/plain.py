@@ -6,15 +6,15 @@ import json
 from collections.abc import Iterable, Mapping
 
 from cometware.core.entry import Entry, Position
-from cometware.core.events import Close, Event, Received
+from cometware.core.events import Event, Received
 from cometware.core.framing import Frame
-from cometware.dialects.base import Greeting
+from cometware.dialects.base import Silent
 
 RETRY_MILLISECONDS = 2000
 """How long an `EventSource` waits before it comes back."""
 
 
-class Plain:
+class Plain(Silent):
     """Stateless. `event` names are shown only by SSE; replies are not shown at all, since nobody could ask for one."""
 
     name = "plain"
@@ -22,26 +22,14 @@ class Plain:
     def entries(self, entries: Iterable[Entry]) -> list[Frame]:
         return [_entry(entry) for entry in entries if not entry.message.kind]
 
-    def greeting(self, greeting: Greeting) -> list[Frame]:
-        return []
-
     def heartbeat(self, position: Position) -> list[Frame]:
         return [Frame(None, id=str(position))]
-
-    def accepted(self, number: int) -> list[Frame]:
-        return []
 
     def error(self, code: str, message: str, details: Mapping[str, object]) -> list[Frame]:
         return [Frame(json.dumps({"error": {"code": code, "message": message, **details}}), event="error")]
 
     def reset(self, reason: str, position: Position) -> list[Frame]:
         return [Frame(json.dumps({"reason": reason}), event="reset", id=str(position))]
-
-    def reconnect(self, wait_seconds: float) -> list[Frame]:
-        return []
-
-    def close(self, close: Close) -> list[Frame]:
-        return []
 
     def receive(self, body: str | bytes) -> list[Event]:
         return [Received("message", body)]

@@ -18,7 +18,7 @@ from cometware.core.events import Close, Event
 from cometware.core.framing import Frame
 from cometware.core.text import shown
 from cometware.dialects import engineio
-from cometware.dialects.base import Greeting, Shape
+from cometware.dialects.base import Shape, Silent
 from cometware.errors import BadFrame
 
 CONNECT, DISCONNECT, EVENT, ACK, CONNECT_ERROR, BINARY_EVENT, BINARY_ACK = range(7)
@@ -255,7 +255,7 @@ def _decoded(entry: Entry) -> list[Any]:
     return list(data) if isinstance(data, Args) else [data]
 
 
-class SocketIO:
+class SocketIO(Silent):
     """One namespace as its clients hear it. With `offsets`, each event has its position as its last argument (recovery)."""
 
     name = "socketio"
@@ -299,26 +299,6 @@ class SocketIO:
 
     def receive(self, body: str | bytes) -> list[Event]:
         raise NotImplementedError("packets are put together by a Reader, for all namespaces of a connection")
-
-    # What this protocol has no word for
-
-    def greeting(self, greeting: Greeting) -> list[Frame]:
-        return []
-
-    def heartbeat(self, position: Position) -> list[Frame]:
-        return []
-
-    def accepted(self, number: int) -> list[Frame]:
-        return []
-
-    def error(self, code: str, message: str, details: Mapping[str, object]) -> list[Frame]:
-        return []
-
-    def reset(self, reason: str, position: Position) -> list[Frame]:
-        return []
-
-    def reconnect(self, wait_seconds: float) -> list[Frame]:
-        return []
 
     def close(self, close: Close) -> list[Frame]:
         return [disconnected(self.namespace)]

@@ -9,7 +9,7 @@ import hashlib
 import html
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from urllib.parse import parse_qs
 
 from cometware.core.data import parse
@@ -17,7 +17,7 @@ from cometware.core.entry import Entry, Position
 from cometware.core.events import Close, Event, Received
 from cometware.core.framing import Frame, data_url
 from cometware.core.text import shown
-from cometware.dialects.base import Greeting
+from cometware.dialects.base import Greeting, Silent
 from cometware.errors import BadFrame
 
 _string = json.JSONEncoder(ensure_ascii=True).encode
@@ -37,7 +37,7 @@ _PAGE = re.compile(r"/iframe[0-9.a-z_-]*\.html\Z")
 _SESSION = re.compile(r"/(?P<server>[^/.]+)/(?P<session>[^/.]+)/(?P<transport>[a-z_]+)/?\Z")
 
 
-class SockJS:
+class SockJS(Silent):
     """Stateless. The name of an event and the answer to a message have no word in SockJS: the data alone is shown."""
 
     name = "sockjs"
@@ -51,18 +51,6 @@ class SockJS:
 
     def heartbeat(self, position: Position) -> list[Frame]:
         return [Frame("h")]
-
-    def accepted(self, number: int) -> list[Frame]:
-        return []
-
-    def error(self, code: str, message: str, details: Mapping[str, object]) -> list[Frame]:
-        return []
-
-    def reset(self, reason: str, position: Position) -> list[Frame]:
-        return []
-
-    def reconnect(self, wait_seconds: float) -> list[Frame]:
-        return []
 
     def close(self, close: Close) -> list[Frame]:
         return [Frame(f"c[{close.code},{_string(close.reason)}]")]
