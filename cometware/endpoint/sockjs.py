@@ -187,7 +187,12 @@ def _websocket(exchange: Exchange) -> Iterable[bytes]:
         raise NotNegotiable(400, "handshake", "a WebSocket handshake needs HTTP/1.1 (RFC 6455 §4.1)")
     path = environ.get("PATH_INFO") or "/"
     status, headers = handshake(path, websocket_headers(environ), exchange.subprotocols, native=False)
-    admission = exchange.admit("websocket", SOCKJS.name)
+    try:
+        admission = exchange.admit("websocket", SOCKJS.name)
+    except Refused as refused:
+        if exchange.server.has_upgraded:
+            return _refuse_late(exchange, refused)
+        raise
     with kept(worker, admission.record):
         taken = exchange.server.take(environ)
         connection = SockJSWebSocket(worker, taken.sock, admission.record)
@@ -196,6 +201,21 @@ def _websocket(exchange: Exchange) -> Iterable[bytes]:
     if taken.early and not connection.closed:
         worker.soon(connection.received, taken.early)
     return taken.result
+
+
+def _refuse_late(exchange: Exchange, refused: Refused) -> Iterable[bytes]:
+    """Refuse a client to whom the server has said 101 already."""
+    taken = exchange.server.take(exchange.environ)
+    connection = SockJSWebSocket(exchange.worker, taken.sock, None)
+    connection.park()
+    close = _close_of(refused)
+    connection.write(connection.shape.write(SOCKJS.close(close)))
+    connection.finish_with(close)
+    return taken.result
+
+
+def _close_of(refused: Refused) -> Close:
+    return Close(UNAUTHORISED if refused.status == 401 else FORBIDDEN, refused.reason)
 
 
 def _begin(connection: Connection, admission: Admission, head: bytes, position: Position) -> None:
@@ -239,7 +259,7 @@ def _admit(exchange: Exchange, transport: str) -> Admission | Close:
     except Refused as refused:
         if refused.status >= 500:
             raise
-        return Close(UNAUTHORISED if refused.status == 401 else FORBIDDEN, refused.reason)
+        return _close_of(refused)
     if admission.record.connections:
         return sockjs.ANOTHER_OPEN
     return admission
@@ -383,6 +403,8 @@ def _send(exchange: Exchange, *, is_script: bool) -> Response:
     kind, _ = parse_options_header(environ.get("CONTENT_TYPE", ""))
     messages = sockjs.posted(body, kind) if is_script else sockjs.received(body)
     if messages and record.state is State.OPEN:
+        if exchange.worker.inboxes.is_full(record):
+            return Response(f"{limits.max_waiting_messages} messages of this client wait already\n", 429, content_type=_TEXT)
         _deliver(exchange, record, messages)
     if not is_script:
         response = Response(status=204)

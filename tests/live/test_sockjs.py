@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -72,6 +73,13 @@ def test_a_refusal_is_told_in_a_frame_and_to_a_websocket_by_its_status(server: S
         assert (line.chunk(), line.chunk(), line.chunk()) == (PRELUDE, b'c[4403,"members only"]\n', b"")
     target = fresh(BASE) + "/websocket?refuse=403"
     assert ask(server.port, head("GET", target, {"Host": "127.0.0.1"} | UPGRADE)).status == 403
+
+
+def test_a_refusal_behind_the_101_of_another_server_is_told_in_a_frame() -> None:
+    command = [sys.executable, "-m", "tests.contract.servers.launch", "geventwebsocket"]
+    with serve(command=command) as server, open_websocket(server.port, fresh(BASE) + "/websocket?refuse=403") as line:
+        assert line.frame() == (1, b'c[4403,"members only"]')
+        assert line.close_code() == 1000
 
 
 def test_a_session_that_nobody_asks_for_ends(server: Server) -> None:

@@ -6,6 +6,8 @@ import json
 import os
 from typing import Any
 
+import gevent.event
+
 from cometware import Channel, Client, Cometware, Limits
 
 LIMITS = Limits(**({"response_bytes": 4096} | json.loads(os.environ.get("LIMITS", "{}"))))
@@ -27,12 +29,23 @@ SERVICES: dict[str, Cometware] = {}
 echo = service("/echo", sockjs_script="/sockjs.min.js")
 cookie_needed = service("/cookie_needed_echo", sockjs_cookie=True)
 close = service("/close")
+slow = service("/slow")
+gate = gevent.event.Event()
 
 
 @echo.on_message
 @cookie_needed.on_message
 def said(client: Client, data: Any) -> None:
     client.send(data)
+
+
+@slow.on_message
+def waited(client: Client, data: Any) -> None:
+    """Handle nothing before somebody says so."""
+    client.send("begun")
+    if data == "go":
+        gate.set()
+    gate.wait(30)
 
 
 @close.on_open
