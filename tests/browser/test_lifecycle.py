@@ -293,6 +293,6 @@ def test_ten_thousand_hops_under_a_flood(site: Site, open_page: OpenPage) -> Non
         });
         comet.use('stream');
     """)
-    wait(page, "hops >= 10000", 400)
+    wait(page, "hops >= 10000", 1500)
     wait(page, "seen.length >= 60000", 300)
     assert page.evaluate("seen.length === 60000 && seen.every(function (item, index) { return item === index; })")
