@@ -3,7 +3,7 @@
 -- e (epoch), b (bytes appended ever since, itself included) and t (milliseconds); m, the message, is missing only where an
 -- epoch begins.
 --
--- KEYS: the stream, the keys of once by their time, the same by their offset.
+-- KEYS: the stream, the keys of once by their time, the same by their offset, the epochs before this one.
 -- ARGV: an epoch and a token to use if need be; what the caller has seen: epoch ("" if that is not to be looked at),
 --       offset, token; the most entries, bytes, milliseconds; then, to append: message, its bytes, and with a key of once: it, the most
 --       keys, their milliseconds.
@@ -28,7 +28,11 @@ local function field(entry, name)
   end
 end
 
-local function begin_epoch(offset, token, bytes)
+local function begin_epoch(offset, token, bytes, before)
+  for _, old in ipairs({ARGV[3], before}) do
+    if old ~= '' then redis.call('LPUSH', KEYS[4], old) end
+  end
+  redis.call('LTRIM', KEYS[4], 0, 99)
   redis.call('XADD', stream, number(offset) .. '-' .. number(token), 'e', ARGV[1], 'b', number(bytes), 't', number(now))
   return ARGV[1], token
 end
@@ -49,6 +53,13 @@ local function forget(some, newest, bytes)
   until index < some
 end
 
+local function is_past(epoch)
+  for _, old in ipairs(redis.call('LRANGE', KEYS[4], 0, -1)) do
+    if old == epoch then return true end
+  end
+  return false
+end
+
 local newest = redis.call('XREVRANGE', stream, '+', '-', 'COUNT', 1)[1]
 local epoch, offset, token, bytes
 if newest then
@@ -56,16 +67,19 @@ if newest then
   epoch, bytes = field(newest, 'e'), tonumber(field(newest, 'b'))
 else
   offset, bytes = 0, 0
-  epoch, token = begin_epoch(0, 1, 0)
+  epoch, token = begin_epoch(0, 1, 0, '')
 end
 
--- Never an offset twice in one epoch: what the caller has seen must be here, or have been forgotten behind the oldest.
+-- Never an offset twice in one epoch: what the caller has seen must be here, or have been forgotten behind the oldest. Its
+-- epoch is this one, or one before; else the beginning of that was lost, too, and this one may have gone on before.
 if epoch == ARGV[3] then
   local id = ARGV[4] .. '-' .. ARGV[5]
   if id ~= newest[1] and not redis.call('XRANGE', stream, id, id)[1] then
     local oldest = place(redis.call('XRANGE', stream, '-', '+', 'COUNT', 1)[1])
-    if oldest <= tonumber(ARGV[4]) then epoch, token = begin_epoch(offset, token + 1, bytes) end
+    if oldest <= tonumber(ARGV[4]) then epoch, token = begin_epoch(offset, token + 1, bytes, epoch) end
   end
+elseif newest and ARGV[3] ~= '' and not is_past(ARGV[3]) then
+  epoch, token = begin_epoch(offset, token + 1, bytes, epoch)
 end
 if not message then
   forget(1, offset, bytes)

@@ -41,7 +41,7 @@ class RedisLog(Mirror):
         super().__init__("", limits)
         self._store = store
         self._stream = store.key("log")
-        self._keys = [self._stream, store.key("once"), store.key("once-offsets")]
+        self._keys = [self._stream, store.key("once"), store.key("once-offsets"), store.key("epochs")]
         self._script = store.script(_APPEND)
         self._bounds = (limits.window_entries, limits.window_bytes, int(limits.history_seconds * 1000))
         self._taking = real_lock()

@@ -150,6 +150,30 @@ def test_a_fail_over_that_loses_the_newest_entries_is_a_new_epoch_with_what_is_l
     log.close()
 
 
+def test_a_fail_over_that_loses_the_epoch_of_the_last_one_is_a_third_epoch(forgetful: RedisServer) -> None:
+    log, other = open_log(forgetful.url), open_log(forgetful.url)
+    saved, lost = lose_the_newest(forgetful, log)
+    forgetful.start()
+    for one in (log, other):
+        until(one, lambda one=one: one.head.epoch != saved.epoch)
+    second = say(log, 7)[-1]
+    assert second == Position(other.head.epoch, 4), "one new epoch for all"
+    forgetful.kill()
+    shutil.copy(forgetful.folder / "old", forgetful.folder / "dump.rdb")
+    forgetful.start()
+    for one in (log, other):
+        until(one, lambda one=one: one.head.epoch not in (saved.epoch, second.epoch))
+    third = say(other, 8)[-1]
+    assert third.offset == 4
+    until(log, lambda: log.head == third)
+    assert heard(log) == heard(other) == [1, 2, 3, 8]
+    for before in (saved, lost, second):
+        with pytest.raises(Gap, match="epoch"):
+            log.check(before, ["*"])
+    log.close()
+    other.close()
+
+
 def test_offsets_that_were_lost_and_given_anew_by_another_process_are_found_out(forgetful: RedisServer) -> None:
     log = open_log(forgetful.url)
     saved, lost = lose_the_newest(forgetful, log)
