@@ -24,8 +24,10 @@ _TABLES = (
     "CREATE TABLE IF NOT EXISTS once (log TEXT, number INTEGER, key TEXT NOT NULL, offset INTEGER NOT NULL,"
     " seconds REAL NOT NULL, PRIMARY KEY (log, number)) WITHOUT ROWID",
     "CREATE UNIQUE INDEX IF NOT EXISTS once_by_key ON once (log, key)",
+    "CREATE TABLE IF NOT EXISTS past (log TEXT, epoch TEXT, PRIMARY KEY (log, epoch)) WITHOUT ROWID",
 )
-"""`bytes` counts all that was ever appended, up to and with this entry: a difference of two is what lies between."""
+"""`bytes` counts all that was ever appended, up to and with this entry: a difference of two is what lies between. `past` has
+the epochs before this one."""
 
 _TRIM_EVERY = 16
 """Entries behind which the oldest are looked at, and twice as many of them."""
@@ -89,9 +91,6 @@ class SqliteLog(Mirror):
         self._fresh = []
         self._epoch, self._end, self._bytes = self._log(connection)
         self._store.at_end(self._settle)
-        seen = self._window.head
-        if self._epoch == seen.epoch and self._end < seen.offset:
-            self._epoch = secrets.token_hex(4)  # an older copy of the file: never an offset twice in one epoch
 
     def _settle(self, connection: sqlite3.Connection) -> None:
         if self._fresh:
@@ -104,6 +103,22 @@ class SqliteLog(Mirror):
             self._store.announce()
 
     def _log(self, connection: sqlite3.Connection) -> tuple[str, int, int]:
+        """Return where the log ends. If what was seen here is not in it, in a new epoch: never an offset twice in one."""
+        (epoch, head, size), seen = self._row(connection), self._window.head
+        is_lost = head < seen.offset if epoch == seen.epoch else seen.epoch and not self._is_past(connection, seen.epoch)
+        if is_lost:  # an older copy of the file was put in its place
+            past = {epoch, seen.epoch}
+            epoch = secrets.token_hex(4)
+            connection.execute("UPDATE log SET epoch = ? WHERE name = ?", (epoch, self._store.name))
+            rows = [(self._store.name, other) for other in past]
+            connection.executemany("INSERT OR IGNORE INTO past VALUES (?, ?)", rows)
+        return epoch, head, size
+
+    def _is_past(self, connection: sqlite3.Connection, epoch: str) -> bool:
+        sql = "SELECT 1 FROM past WHERE log = ? AND epoch = ?"
+        return connection.execute(sql, (self._store.name, epoch)).fetchone() is not None
+
+    def _row(self, connection: sqlite3.Connection) -> tuple[str, int, int]:
         sql = "SELECT epoch, head, bytes FROM log WHERE name = ?"
         found: tuple[str, int, int] | None = connection.execute(sql, (self._store.name,)).fetchone()
         if found is None:  # somebody has emptied the table
@@ -192,9 +207,6 @@ class SqliteLog(Mirror):
     def _read(self, connection: sqlite3.Connection) -> bool:
         epoch, head, _ = self._log(connection)
         known = self._window.head
-        if epoch == known.epoch and head < known.offset:  # an older copy of the file was put in its place
-            epoch = secrets.token_hex(4)
-            connection.execute("UPDATE log SET epoch = ? WHERE name = ?", (epoch, self._store.name))
         if epoch != known.epoch:
             self._replace(epoch, *self._all(connection, epoch, head))
             return True

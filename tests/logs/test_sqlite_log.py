@@ -121,6 +121,27 @@ def test_an_older_copy_in_the_place_of_the_file_is_a_new_epoch_with_what_is_left
     other.close()
 
 
+def test_the_same_older_copy_a_second_time_is_a_third_epoch(tmp_path: Path) -> None:
+    path, copy = tmp_path / "a.db", tmp_path / "copy.db"
+    log, other = open_log(path), open_log(path)
+    first = say(log, 1)[-1]
+    rows(path, f"VACUUM INTO '{copy}'")
+    lost = say(log, 2)[-1]
+    until(other, lambda: other.head == lost)
+    seen = {first.epoch}
+    for number in (3, 4):
+        remove(path)
+        shutil.copy(copy, path)
+        (position,) = say(log, number)
+        assert position.offset == 2
+        assert position.epoch not in seen
+        seen.add(position.epoch)
+        until(other, lambda position=position: other.head == position)
+        assert heard(log) == heard(other) == [1, number]
+    log.close()
+    other.close()
+
+
 def test_a_process_that_was_too_slow_is_told_what_it_missed(tmp_path: Path) -> None:
     limits = Limits(window_entries=5)
     log = open_log(tmp_path / "a.db", limits)
