@@ -68,6 +68,7 @@ class _Answer:
         self.environ = environ
         self.head: tuple[Any, ...] | None = None
         self.written: list[bytes] = []
+        self._is_certain = False
         self._result: Any = None
         self._chunks: Iterator[bytes] = iter(())
 
@@ -77,7 +78,9 @@ class _Answer:
         if isinstance(self._result, list | tuple):
             return self._result
         self._chunks = iter(self._result)
-        return self.next()
+        first = self.next()
+        self._is_certain = True
+        return first
 
     def next(self) -> bytes | None:
         return next(self._chunks, None)
@@ -88,8 +91,13 @@ class _Answer:
             close()
         self.environ["wsgi.input"].close()
 
-    def _start_response(self, *head: Any) -> Callable[[bytes], None]:
-        self.head = head
+    def _start_response(self, status: str, headers: Any, exc_info: Any = None) -> Callable[[bytes], None]:
+        """Take a head, or another one after an error; behind the first output the error is raised again (PEP 3333)."""
+        if self.head is not None and exc_info is None:
+            raise AssertionError("start_response was called a second time without exc_info")
+        if self._is_certain and exc_info is not None:
+            raise exc_info[1].with_traceback(exc_info[2])
+        self.head = (status, headers) if exc_info is None else (status, headers, exc_info)
         return self.written.append
 
 
