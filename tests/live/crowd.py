@@ -37,6 +37,29 @@ def _consecutive(data: bytes) -> tuple[int, int, int, int]:
     return offsets[0], numbers[0], len(found), data.rfind(b"}") + 1
 
 
+class Chunks:
+    """Takes the chunked coding off (RFC 9112, 7.1): a proxy under load cuts where it likes, in the middle of an entry too."""
+
+    def __init__(self) -> None:
+        self._left = 0
+        self._rest = b""
+
+    def take(self, data: bytes) -> bytes:
+        data = self._rest + data
+        found = []
+        while data:
+            if not self._left:
+                line, end, rest = data.partition(b"\r\n")
+                if not end:
+                    break
+                self._left, data = int(line.partition(b";")[0], 16) + 2, rest  # a line's end is behind each chunk
+            part, data = data[: self._left], data[self._left :]
+            found.append(part[: max(0, self._left - 2)])
+            self._left -= len(part)
+        self._rest = data
+        return b"".join(found)
+
+
 class Member:
     """One client, of any transport. `offset` and `number` are those of the last entry; `resets` the reasons told."""
 
@@ -58,6 +81,7 @@ class Member:
         self.sock = connect(self.crowd.server.port, receive_buffer=self.receive_buffer)
         self._rest = b""
         self._body_bytes: int | None = None
+        self._chunks: Chunks | None = None
         self._open = False
         self.connections += 1
         self._ask()
@@ -90,9 +114,10 @@ class Member:
         except BlockingIOError:
             return
         assert data, f"the server ended {self}"
-        data = self._rest + data
-        if not self._open:
-            head, end, data = data.partition(b"\r\n\r\n")
+        if self._open:
+            data = self._rest + self._decoded(data)
+        else:
+            head, end, data = (self._rest + data).partition(b"\r\n\r\n")
             if not end:
                 self._rest = head
                 return
@@ -102,6 +127,8 @@ class Member:
                 length = _LENGTH.search(head)
                 assert length is not None, head
                 self._body_bytes = int(length[1])
+            self._chunks = Chunks() if b"transfer-encoding: chunked" in head.lower() else None
+            data = self._decoded(data)
         if self._body_bytes is not None and len(data) < self._body_bytes:
             self._rest = data
             return
@@ -110,6 +137,9 @@ class Member:
             assert len(data) == self._body_bytes
             self._rest, self._open = b"", False
             self._ask()
+
+    def _decoded(self, data: bytes) -> bytes:
+        return data if self._chunks is None else self._chunks.take(data)
 
     def _hear(self, data: bytes) -> bytes:
         """Take all entries that are complete; return what is behind them."""
