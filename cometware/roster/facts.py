@@ -68,8 +68,8 @@ class Facts:
 
     @classmethod
     def read(cls, text: str) -> Facts:
-        """Read what was written."""
-        fields = json.loads(text)
+        """Read what was written, also by another version of this: what is new to us is let go."""
+        fields = {name: value for name, value in json.loads(text).items() if name in cls.__dataclass_fields__}
         fields["rooms"] = tuple(fields["rooms"])
         fields["close"] = None if fields["close"] is None else Close(*fields["close"])
         return cls(**fields)

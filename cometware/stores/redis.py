@@ -63,7 +63,7 @@ class RedisStore(Store[Client, Pipeline]):
     called with the reply in the store's thread, and whose result `do` returns; otherwise `do` returns the reply.
 
     Raises:
-        ValueError: The URL is none of Redis.
+        ValueError: The URL is none of Redis, or the name cannot be a hash tag.
     """
 
     troubles = (exceptions.RedisError, OSError)
@@ -71,6 +71,8 @@ class RedisStore(Store[Client, Pipeline]):
     def __init__(self, url: str, name: str, limits: Limits) -> None:
         super().__init__(url, name, limits)
         self._place = place_of(url)
+        if name[:1] in ("", "}"):  # then Redis would hash the whole of each key, and keep them on several nodes
+            raise ValueError(f"Channel(name={name!r}): expected a name that is not empty and does not begin with '}}'")
         self._scripts: tuple[Script, ...] = ()
         self._loaded: tuple[Script, ...] = ()
         self._descriptor = -1

@@ -54,9 +54,9 @@ def _sqlite(url: str, name: str, limits: Limits) -> Open:
 def _redis(url: str, name: str, limits: Limits) -> Open:
     from cometware.logs.redis import RedisLog
     from cometware.roster.redis import RedisFacts
-    from cometware.stores.redis import RedisStore, place_of
+    from cometware.stores.redis import RedisStore
 
-    place_of(url)
+    RedisStore(url, name, limits)  # which opens nothing, and refuses what cannot be used
 
     def open() -> tuple[Log, Roster]:
         store = RedisStore(url, name, limits)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -501,6 +502,20 @@ class SharedRosterContract:
         assert one.follow(lease).gone == []
         assert [present.id for present in one.presence("*")] == ["a"]
         assert one.is_idle(record) is Idle.YES
+
+    def test_facts_that_another_version_has_written_are_understood_and_changed(
+        self, one: SharedRoster, two: SharedRoster
+    ) -> None:
+        come(one)
+        fields = json.loads(one._store.load("a").written())  # type: ignore[union-attr]
+        del fields["why"], fields["aside"]
+        self.write("a", json.dumps(fields | {"later": 7}))
+        assert two.join("a", "room:x")
+        assert two.open(arrival(now=2)).record.rooms == {"room:x"}
+
+    def write(self, id: str, text: str) -> None:
+        """Put a text in the place of a client's facts."""
+        raise NotImplementedError
 
     def forget_all(self, roster: SharedRoster) -> None:
         """Have the store lose all it knows."""

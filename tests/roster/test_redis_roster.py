@@ -37,5 +37,9 @@ class TestRedisRoster(SharedRosterContract, RosterContract):
         self.made.append(store)
         return SharedRoster(limits, RedisFacts(store))
 
+    def write(self, id: str, text: str) -> None:
+        key = self.made[0].key("facts")
+        self.made[0].do(lambda pipeline: pipeline.execute_command("HSET", key, id, text))
+
     def forget_all(self, roster: SharedRoster) -> None:
         self.made[0].do(lambda pipeline: pipeline.execute_command("FLUSHALL"))

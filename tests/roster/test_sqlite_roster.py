@@ -27,6 +27,10 @@ class TestSqliteRoster(SharedRosterContract, RosterContract):
         self.made.append(store)
         return SharedRoster(limits, SqliteFacts(store))
 
+    def write(self, id: str, text: str) -> None:
+        query = "UPDATE clients SET facts = ? WHERE id = ?"
+        self.made[0].do(lambda database: database.execute(query, (text, id)).rowcount)
+
     def forget_all(self, roster: SharedRoster) -> None:
         for table in ("clients", "workers", "moved"):
             self.made[0].do(lambda database, table=table: database.execute(f"DELETE FROM {table}"))

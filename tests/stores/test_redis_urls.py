@@ -152,6 +152,12 @@ def test_a_url_that_cannot_be_meant_is_refused_at_once(url: str) -> None:
         Channel(url)
 
 
+@pytest.mark.parametrize("name", ["", "}", "}shop"])
+def test_a_name_that_is_no_hash_tag_is_refused_at_once(name: str) -> None:
+    with pytest.raises(ValueError, match=r"Channel\(name='.*'\): expected a name"):
+        Channel("redis://host/0", name=name)
+
+
 def test_several_hosts_with_a_login() -> None:
     place = place_of("rediss+sentinel://ann:p%40ss@one,two:1234/shop/2?sentinel_password=other&ssl_cert_reqs=none")
     assert place.hosts == [("one", 26379), ("two", 1234)]
