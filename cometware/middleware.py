@@ -18,7 +18,7 @@ from cometware.endpoint.answers import Headers, error_response, json_response, n
 from cometware.endpoint.exchange import StartResponse, User
 from cometware.endpoint.gate import Gate, refuse, without_credentials
 from cometware.endpoint.publishing import publish
-from cometware.endpoint.socketio import SocketIOService
+from cometware.endpoint.socketio.service import SocketIOService
 from cometware.endpoint.sockjs import SockJSService
 from cometware.hooks import AppHooks, is_below, is_hook
 from cometware.servers.detect import detect

@@ -6,9 +6,12 @@ connections only from processes of the same user, and gives them to no other.
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import io
 import json
 import os
+import secrets
 import socket
 import struct
 import sys
@@ -16,6 +19,8 @@ from _socket import socket as RawSocket
 from array import array
 from collections.abc import Callable, Iterable
 from contextlib import closing
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 import gevent
@@ -30,6 +35,8 @@ _CREDENTIALS = struct.Struct("3i")
 _PASS_SECONDS = 10.0
 """How long a passing may take; both processes are on one host."""
 _WAITING = 256
+_HOST_LENGTH = 4
+_BOOT, _NETWORK = "/proc/sys/kernel/random/boot_id", "/proc/self/ns/net"
 
 Serve = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
@@ -49,6 +56,23 @@ class Passed(Parking):
         self.taken = True
         self.socket.setblocking(False)
         return Taken(RawSocket(fileno=self.socket.detach()), self._early)
+
+
+def home_here() -> str:
+    """Make a name for this process: that of its host, and its own."""
+    return _host() + secrets.token_urlsafe(9)
+
+
+def is_on_this_host(home: str) -> bool:
+    """Is, or was, this a process to which connections can be passed from here?"""
+    return home.startswith(_host())
+
+
+@cache
+def _host() -> str:
+    """Name this host until it is started anew; each container is one of its own, since UNIX sockets end at its network."""
+    facts = [Path(_BOOT).read_text(), str(os.stat(_NETWORK).st_ino)] if os.path.exists(_BOOT) else [socket.gethostname()]
+    return base64.urlsafe_b64encode(hashlib.sha256(" ".join(facts).encode()).digest())[:_HOST_LENGTH].decode()
 
 
 def _address(home: str) -> str:

@@ -18,7 +18,6 @@ from cometware.transports.session import Session
 from cometware.transports.worker import Worker
 
 _FAREWELLS = 1000
-_HOME_BYTES = 9
 
 
 class Engine:
@@ -29,6 +28,7 @@ class Engine:
         worker: Worker,
         namespaces: Mapping[str, Callable[[], Worker]],
         find_user: Callable[[Environ], str | None] | None,
+        home: str,
         *,
         recovery: bool,
     ) -> None:
@@ -37,8 +37,8 @@ class Engine:
         self.find_user = find_user
         self.recovery = recovery
         self.sessions: dict[str, Session] = {}
-        self.home = secrets.token_urlsafe(_HOME_BYTES)
-        """The name of this process, with which the id of each of its sessions begins."""
+        self.home = home
+        """The name of this process (`servers.passed`), with which the id of each of its sessions begins."""
         self._farewells: OrderedDict[str, tuple[float, bytes]] = OrderedDict()
 
     def open(self, version: int, environ: Environ, *, base64: bool) -> Session:
