@@ -19,7 +19,7 @@ from cometware.endpoint.exchange import StartResponse, User
 from cometware.endpoint.gate import Gate, refuse, without_credentials
 from cometware.endpoint.publishing import publish
 from cometware.endpoint.socketio.service import SocketIOService
-from cometware.endpoint.sockjs import SockJSService
+from cometware.endpoint.sockjs.service import SockJSService
 from cometware.hooks import AppHooks, is_below, is_hook
 from cometware.servers.detect import detect
 from cometware.threads import InThreads

@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
 from tests.cluster.workers import Cluster, cluster
 from tests.foreign.test_sockjs_client import page
+from tests.redis_server import RedisServer
 
 
-@pytest.fixture(scope="module")
-def workers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+@pytest.fixture(scope="module", params=["sqlite", pytest.param("redis", marks=pytest.mark.full)])
+def workers(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     folder: Path = tmp_path_factory.mktemp("channel")
-    with cluster(f"sqlite:///{folder}/channel.db", {"response_bytes": 256}) as workers:
-        yield workers
+    with ExitStack() as stack:
+        url = f"sqlite:///{folder}/channel.db"
+        if request.param == "redis":
+            redis = RedisServer(folder / "redis")
+            stack.callback(redis.stop)
+            url = redis.url
+        yield stack.enter_context(cluster(url, {"response_bytes": 256}))
 
 
 @pytest.mark.parametrize("transport", ["xhr-polling", "xhr-streaming", "eventsource"])

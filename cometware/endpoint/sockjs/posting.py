@@ -1,0 +1,59 @@
+"""What a SockJS session says: xhr_send and jsonp_send."""
+
+from __future__ import annotations
+
+from werkzeug.http import parse_options_header
+from werkzeug.wrappers import Response
+
+from cometware.core import keys
+from cometware.core.events import Received
+from cometware.dialects import sockjs
+from cometware.dialects.sockjs import SOCKJS
+from cometware.endpoint.exchange import Exchange
+from cometware.endpoint.sockjs.answers import TEXT
+from cometware.roster.base import Record, State
+from cometware.transports.upload import Ticket, UploadRefused, read_body
+
+
+def post(exchange: Exchange, *, is_script: bool) -> Response:
+    """Handle the messages in a body; they are done when the answer is given."""
+    environ, limits = exchange.environ, exchange.worker.limits
+    try:
+        body = read_body(environ, limits.max_message_bytes, limits.body_seconds)
+    except UploadRefused as refused:
+        status, shape, close = refused.answer
+        response = Response(shape["error"]["message"], status, content_type=TEXT)
+        if close:
+            response.headers["Connection"] = "close"
+        return response
+    record = _find(exchange)
+    if record is None:
+        return Response("404 Error: this session is not open here\n", 404, content_type=TEXT)
+    kind, _ = parse_options_header(environ.get("CONTENT_TYPE", ""))
+    messages = sockjs.posted(body, kind) if is_script else sockjs.received(body)
+    if messages and record.state is State.OPEN:
+        if exchange.worker.inboxes.is_full(record):
+            return Response(f"{limits.max_waiting_messages} messages of this client wait already\n", 429, content_type=TEXT)
+        _deliver(exchange, record, messages)
+    if not is_script:
+        response = Response(status=204)
+        response.headers["Content-Type"] = TEXT
+        return response
+    return Response("ok", content_type=TEXT)
+
+
+def _find(exchange: Exchange) -> Record | None:
+    """Find who says this: the user's session, or the anonymous one of a receiver that carries no cookies (EventSource)."""
+    user, key = exchange.ask_user(), exchange.asked.key or ""
+    find = exchange.worker.roster.find
+    record = find(keys.client_id(key, user))
+    return find(keys.client_id(key, None)) if record is None and user is not None else record
+
+
+def _deliver(exchange: Exchange, record: Record, messages: list[Received]) -> None:
+    worker = exchange.worker
+    ticket = Ticket(SOCKJS.name, len(messages))
+    for message in messages:
+        worker.inboxes.deliver(record, message, ticket)
+    ticket.wait(worker.limits.answer_seconds)
+    worker.clients.left_alone(record)
