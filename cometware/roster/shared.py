@@ -369,7 +369,13 @@ class SharedRoster:
         if record is not None and record.is_home and _stays(record):
             return record
         facts = self._store.load(id)
-        return None if facts is None or facts.state == change.OPENING else self._take_in(facts)
+        if facts is None or facts.state == change.OPENING:
+            return None
+        if facts.state == change.OPEN:
+            return self._take_in(facts)
+        ended = SharedRecord(facts)
+        ended.state, ended.close = State.ENDED, facts.close
+        return ended
 
     def presence(self, audience: str) -> list[Presence]:
         here = [facts for facts in self._store.all() if facts.state == change.OPEN]
@@ -389,13 +395,14 @@ class SharedRoster:
         Other workers count as dead only for one that has held its own lease for so long: after the store itself was
         away, everybody's has run out.
         """
+        begin = time.monotonic()  # the store may count from here on, however late its answer is
         try:
             lease = self._store.renew(self.worker, self._lease_seconds)
         except LogUnavailable:
             self._held_since = None
             self._is_sure = False  # it may have told which clients have moved, and does so once
             raise
-        self._trusted_until = time.monotonic() + self._lease_seconds
+        self._trusted_until = begin + self._lease_seconds
         if lease.standing != HELD:
             for record in cast("Iterable[SharedRecord]", self._local):
                 record.is_home = False  # until `follow` has found out

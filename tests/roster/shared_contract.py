@@ -449,6 +449,28 @@ class SharedRosterContract:
         one.follow(one.renew(1 * LEASE))
         assert two.turn(there, 2) is Turn.GO
 
+    def test_a_lease_is_trusted_from_when_it_was_asked_for(self, one: SharedRoster) -> None:
+        store, answered = one._store, []
+
+        class Late(Deaf):
+            def renew(self, *arguments: Any) -> Any:
+                lease = store.renew(*arguments)
+                answered.append(time.monotonic())
+                return lease
+
+        one._store = Late(store, "")  # type: ignore[assignment]
+        one.renew(1 * LEASE)
+        assert one._trusted_until < answered[0] + LEASE
+
+    def test_who_has_ended_is_found_and_kept_by_nobody(self, one: SharedRoster, two: SharedRoster) -> None:
+        record = come(one)
+        one.close("a", Close(4400))
+        assert one.may_close(record)
+        one.closed(record)
+        found = two.find("a")
+        assert found is not None and (found.state, found.close) == (State.ENDED, Close(4400))
+        assert len(two) == 0
+
     # A worker that stood still for longer than its lease has lost its say
 
     def test_who_comes_too_late_with_a_client_s_data_changes_nothing(self, one: SharedRoster, two: SharedRoster) -> None:
