@@ -11,7 +11,7 @@ from cometware.dialects import sockjs
 from cometware.dialects.sockjs import SOCKJS
 from cometware.endpoint.exchange import Exchange
 from cometware.endpoint.sockjs.answers import TEXT
-from cometware.roster.base import Record, State
+from cometware.roster.base import Record, RosterFull, State
 from cometware.transports.upload import Ticket, UploadRefused, read_body
 
 
@@ -26,9 +26,14 @@ def post(exchange: Exchange, *, is_script: bool) -> Response:
         if close:
             response.headers["Connection"] = "close"
         return response
-    record = _find(exchange)
+    try:
+        record = _find(exchange)
+    except RosterFull:
+        text = f"this worker keeps {limits.max_clients} clients; see Limits.max_clients\n"
+        return Response(text, 503, content_type=TEXT)
     if record is None:
         return Response("404 Error: this session is not open here\n", 404, content_type=TEXT)
+    exchange.worker.clients.left_alone(record)  # who lives at another worker is kept here for no longer than that
     kind, _ = parse_options_header(environ.get("CONTENT_TYPE", ""))
     messages = sockjs.posted(body, kind) if is_script else sockjs.received(body)
     if messages and record.state is State.OPEN:
