@@ -178,7 +178,7 @@ class AppHooks:
             return None  # nobody waits for it any more: it waited too long for a thread
         try:
             return _request(self._app, environ, self._channel.limits.max_message_bytes)
-        except Exception:
+        except (Exception, SystemExit):
             report(f"POST {environ['PATH_INFO']}")
             return _Answer(500, b"", "")
 

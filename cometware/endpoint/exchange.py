@@ -39,7 +39,7 @@ class Exchange:
 
     def ask_user(self) -> str | None:
         """Ask the application's own login who sends this request."""
-        return None if self.find_user is None else self.worker.blocking(self.find_user, self.environ)
+        return None if self.find_user is None else self.worker.who(self.find_user, self.environ)
 
     @property
     def is_http11(self) -> bool:

@@ -82,7 +82,7 @@ class Engine:
         """
         worker = self.namespaces[namespace]()
         environ = {**session.environ, "cometware.auth": auth}
-        user = None if self.find_user is None else worker.blocking(self.find_user, environ)
+        user = None if self.find_user is None else worker.who(self.find_user, environ)
         before = Recovery.read(auth) if self.recovery else None
         key = None
         if self.recovery:

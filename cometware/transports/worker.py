@@ -21,7 +21,7 @@ from cometware.core.events import DRAIN, Close
 from cometware.core.patience import Patience
 from cometware.core.wheel import Wheel, ticks
 from cometware.dialects.base import Shape
-from cometware.errors import BadFrame
+from cometware.errors import BadFrame, Gap
 from cometware.logs.base import real_lock
 from cometware.questions import Signal
 from cometware.roster.base import Record
@@ -167,13 +167,42 @@ class Worker:
         gevent.get_hub().loop.run_callback(call, *arguments)
 
     def blocking(self, call: Callable[..., Result], *arguments: Any) -> Result:
-        """Run the application's code: in a native thread if there are any, else here, where it must not block."""
+        """Run the application's code: in a native thread if there are any, else here, where it must not block.
+
+        Its `sys.exit()` is a failure as any other: a client that meets it must not end the event loop.
+        """
         if self._threads is None:
-            return call(*arguments)
-        result, error = self._threads.apply(_attempt, (call, *arguments))
+            result, error = _attempt(call, *arguments)
+        else:
+            result, error = self._threads.apply(_attempt, (call, *arguments))
+        if isinstance(error, SystemExit):
+            raise RuntimeError("the application called sys.exit()") from error
         if error is not None:
             raise error
-        return result  # type: ignore[no-any-return]
+        return result  # type: ignore[return-value]
+
+    def who(self, find: Callable[..., str | None], *arguments: Any) -> str | None:
+        """Ask the application who is logged in; once more, if that user was revoked while it looked.
+
+        A client is only revoked if it is there, and this one is not yet. Who is revoked again meanwhile is nobody.
+        """
+        for _ in range(2):
+            before = self.log.head
+            user = self.blocking(find, *arguments)
+            if user is None or not self._was_revoked(user, before):
+                return user
+        return None
+
+    def _was_revoked(self, user: str, since: Position) -> bool:
+        head = self.log.head
+        if head == since:
+            return False
+        try:
+            entries = self.log.since(since.offset)
+        except Gap:
+            return True
+        revoked = any(entry.message.kind == "revoke" and f"user:{user}" in entry.message.to for entry in entries)
+        return revoked or head.epoch != since.epoch
 
     def call(self, event: str, client: Client, *arguments: Any) -> Any:
         """Have the application do what it does when a client speaks: by its handler, or by its hook."""
@@ -263,9 +292,9 @@ def _take_turns() -> None:
         sys.setswitchinterval(_SWITCH_SECONDS)
 
 
-def _attempt(call: Callable[..., Result], *arguments: Any) -> tuple[Result | None, Exception | None]:
+def _attempt(call: Callable[..., Result], *arguments: Any) -> tuple[Result | None, BaseException | None]:
     """Return an exception instead of raising it: gevent's pool would print it, though a refusal is no failure."""
     try:
         return call(*arguments), None
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         return None, error
