@@ -9,7 +9,7 @@ TESTS ?= tests
 # the order of their names: it begins with the longest files, so that none is left alone at the end
 SIDE_BY_SIDE ?= -n 3 --dist loadfile --no-loadscope-reorder
 
-.PHONY: run run-django test test-all check lint types system system-all client bench chaos clean
+.PHONY: run run-django test test-all check lint types system system-all client bench bench-workers chaos clean
 
 $(READY): setup.cfg pyproject.toml
 	$(PYTHON) -m venv $(VENV) || (apt-get install -y -q python3-venv && $(PYTHON) -m venv $(VENV))
@@ -52,7 +52,11 @@ client: system
 bench: $(READY)
 	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[bench]'
 	$(BIN)/python -m benchmarks
-	$(BIN)/python -m benchmarks.stores
+
+# Only what concerns several workers and their stores: some three minutes
+bench-workers: $(READY)
+	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[bench]'
+	$(BIN)/python -m benchmarks delivery publish mirror memory resume
 
 # Workers are killed and stores restarted for ten minutes, with each store that workers share
 chaos: system $(READY)

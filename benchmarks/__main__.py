@@ -17,8 +17,10 @@ import click
 
 from benchmarks.measures import MEASURES, SHORT, Effort, Row, run
 from benchmarks.servers import cores, missing_peers
+from benchmarks.workers import SHARED
 
 RESULTS = Path(__file__).with_name("RESULTS.md")
+ALL = {**MEASURES, **SHARED}
 _HEAD = ("measure", "server", "figure", "ratio", "besides", "load busy", "lost/doubled/reordered")
 
 
@@ -51,7 +53,7 @@ def conditions(effort: Effort) -> str:
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
-@click.argument("names", nargs=-1, type=click.Choice(list(MEASURES)), metavar="[NAME]…")
+@click.argument("names", nargs=-1, type=click.Choice(list(ALL)), metavar="[NAME]…")
 @click.option("--short", is_flag=True, help="A run of seconds that shows that all is well, but not how fast.")
 @click.option("--json", "file", type=click.Path(dir_okay=False, path_type=Path), help="Write the rows to this file, too.")
 def main(names: tuple[str, ...], short: bool, file: Path | None) -> None:
@@ -68,7 +70,7 @@ def main(names: tuple[str, ...], short: bool, file: Path | None) -> None:
 
     before = os.sched_getaffinity(0)
     try:
-        rows = run(names or MEASURES, effort, show)
+        rows = run(ALL, names or ALL, effort, show)
     finally:
         os.sched_setaffinity(0, before)
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))

@@ -53,7 +53,9 @@ def make_blocking() -> Flask:
 bare = make()
 app = make()
 blocking = make_blocking()
+dated = make()
 channel = Channel()
+dated_channel = Channel()
 
 
 @channel.on_message
@@ -65,5 +67,16 @@ def said(client: Client, data: Any) -> None:
         channel.publish(data)
 
 
+@dated_channel.on_message
+def asked(client: Client, data: Any) -> None:
+    """Tell everybody, wherever they are, when this was published."""
+    dated_channel.publish(moment())
+
+
+def moment() -> str:
+    return f"{time.monotonic():.7f}"
+
+
 app.wsgi_app = Cometware(app.wsgi_app, channel)  # type: ignore[method-assign]
+dated.wsgi_app = Cometware(dated.wsgi_app, dated_channel)  # type: ignore[method-assign]
 blocking.wsgi_app = Cometware(blocking.wsgi_app, channel, threads=THREADS)  # type: ignore[method-assign]

@@ -84,10 +84,15 @@ class Effort:
     echoing: int = 100
     idle: int = 3000
     connects: int = 200
+    delivered: int = 400
+    published: int = 9000
+    mirrored: int = 10_000
+    resumed: int = 5000
     peers: bool = True
 
 
-SHORT = Effort(clients=50, rounds=1, seconds=0.1, echoing=20, idle=100, connects=20, peers=False)
+_FEW = {"delivered": 20, "published": 300, "mirrored": 400, "resumed": 40}
+SHORT = Effort(clients=50, rounds=1, seconds=0.1, echoing=20, idle=100, connects=20, peers=False, **_FEW)
 
 
 @dataclass
@@ -366,12 +371,14 @@ MEASURES: Mapping[str, Callable[[Bench], list[Row]]] = {
 }
 
 
-def run(names: Iterable[str], effort: Effort, show: Callable[[Row], None]) -> list[Row]:
+def run(
+    measures: Mapping[str, Callable[[Bench], list[Row]]], names: Iterable[str], effort: Effort, show: Callable[[Row], None]
+) -> list[Row]:
     """Run some measures and show each row as it comes."""
     rows: list[Row] = []
     with Bench(effort) as bench:
         for name in names:
-            for row in MEASURES[name](bench):
+            for row in measures[name](bench):
                 rows.append(row)
                 show(row)
     return rows

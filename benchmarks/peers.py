@@ -72,10 +72,29 @@ def by_hand() -> Any:
     return app
 
 
-APPLICATIONS: dict[str, Callable[[], Any]] = {"flask-socketio": flask_socketio, "by-hand": by_hand}
+def python_socketio(url: str) -> Any:
+    """One of several processes that share their clients through its Redis manager."""
+    import socketio
+
+    from benchmarks.apps import make, moment
+
+    server = socketio.Server(async_mode="gevent", client_manager=socketio.RedisManager(url))
+
+    @server.on("message")
+    def asked(sid: str, data: str) -> None:
+        server.send(moment())
+
+    return socketio.WSGIApp(server, make())
 
 
-def main(name: str) -> None:
+APPLICATIONS: dict[str, Callable[..., Any]] = {
+    "flask-socketio": flask_socketio,
+    "by-hand": by_hand,
+    "python-socketio": python_socketio,
+}
+
+
+def main(name: str, *arguments: str) -> None:
     """Serve a peer on gevent's pywsgi with gevent-websocket's own handler."""
     from gevent import monkey
 
@@ -83,11 +102,13 @@ def main(name: str) -> None:
     from gevent.pywsgi import WSGIServer
     from geventwebsocket.handler import WebSocketHandler
 
-    server = WSGIServer(("127.0.0.1", 0), APPLICATIONS[name](), handler_class=WebSocketHandler, log=None, backlog=1024)
+    server = WSGIServer(
+        ("127.0.0.1", 0), APPLICATIONS[name](*arguments), handler_class=WebSocketHandler, log=None, backlog=1024
+    )
     server.start()
     print(f"{name} on http://127.0.0.1:{server.server_port}", flush=True)
     server.serve_forever()
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(*sys.argv[1:])

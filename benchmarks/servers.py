@@ -28,6 +28,8 @@ OVER_SOCKETIO = "cometware, Socket.IO"
 OVER_SOCKJS = "cometware, SockJS"
 SOCKETIO = "Flask-SocketIO"
 BY_HAND = "by hand"
+SHARING = "cometware, shared log"
+MANAGED = "python-socketio, Redis"
 
 _COMMANDS = {
     FLOOR: ["benchmarks.floor"],
@@ -38,6 +40,8 @@ _COMMANDS = {
     OVER_SOCKJS: ["cometware", "serve", "benchmarks.apps:app", "--bind", "127.0.0.1:0"],
     SOCKETIO: ["benchmarks.peers", "flask-socketio"],
     BY_HAND: ["benchmarks.peers", "by-hand"],
+    SHARING: ["cometware", "serve", "benchmarks.apps:dated", "--bind", "127.0.0.1:0", "--channel"],
+    MANAGED: ["benchmarks.peers", "python-socketio"],
 }
 PEERS = {SOCKETIO: "flask_socketio", BY_HAND: "geventwebsocket"}
 """The peers, and the module that each of them needs."""
@@ -87,10 +91,10 @@ def missing_peers() -> list[str]:
 
 
 @contextmanager
-def running(name: str, core: set[int]) -> Iterator[Server]:
-    """Run a server for the length of the block."""
+def running(name: str, core: set[int], *arguments: str) -> Iterator[Server]:
+    """Run a server for the length of the block. One of several that share something is told by `arguments` where that is."""
     with subprocess.Popen(
-        [sys.executable, "-m", *_COMMANDS[name]],
+        [sys.executable, "-m", *_COMMANDS[name], *arguments],
         cwd=ROOT,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,

@@ -24,6 +24,7 @@ class Watchdog:
 
     def __init__(self) -> None:
         self._told: dict[tuple[str, int], float] = {}
+        self._hub: Any = None
 
     def start(self) -> None:
         """Watch the event loop of this thread from now on. For programs; a library leaves gevent's settings alone."""
@@ -33,11 +34,12 @@ class Watchdog:
         events.subscribers.append(self._on_event)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # that memory is not watched without psutil: nobody asked for that
-            gevent.get_hub().start_periodic_monitoring_thread()
+            self._hub = gevent.get_hub()
+            self._hub.start_periodic_monitoring_thread()
 
     def _on_event(self, event: Any) -> None:
-        if not isinstance(event, events.EventLoopBlocked):
-            return
+        if not isinstance(event, events.EventLoopBlocked) or event.hub is not self._hub:
+            return  # a loop in a native thread serves nobody: it may wait as that thread likes
         frame = _innermost(sys._current_frames().get(event.hub.thread_ident))
         if frame is None:
             return

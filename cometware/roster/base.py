@@ -137,12 +137,14 @@ class Arrival(NamedTuple):
 class Opening(NamedTuple):
     """What the roster has for a client at the door. `is_first`: the caller opened it, so it must run `on_open` and settle it.
 
-    `was_other`: its key was another user's until now.
+    `was_other`: its key was another user's until now. `is_fresh`: the store has just been asked, and `catch_up` would learn
+    nothing.
     """
 
     record: Record
     is_first: bool
     was_other: bool = False
+    is_fresh: bool = False
 
 
 class Turn(Enum):

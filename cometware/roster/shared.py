@@ -205,7 +205,7 @@ class SharedRoster:
                 return Opening(here, False)
             return Opening(SharedRecord(facts), False)  # another worker opens it: nobody here knows it yet
         record = self._take_in(facts)
-        return Opening(_seen(record, arrival), is_first, other not in (None, arrival.id))
+        return Opening(_seen(record, arrival), is_first, other not in (None, arrival.id), is_fresh=True)
 
     def _take_in(self, facts: Facts) -> SharedRecord:
         """Return the record of a client that is here; it is made from its facts if it is new."""

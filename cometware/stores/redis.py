@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import select
+import socket
 import ssl
 from collections.abc import Callable
 from typing import Any, NamedTuple, TypeAlias
@@ -174,6 +175,57 @@ class RedisStore(Store[Client, Pipeline]):
         return f"Redis says: {error}" if isinstance(error, exceptions.ResponseError) else str(error) or type(error).__name__
 
 
+class _Connection(redis.Connection):
+    """A connection of native threads. Where gevent has replaced sockets, the one of redis-py would begin an event loop in each
+    thread, to wait in that one. (By TLS it still does.)
+    """
+
+    def _connect(self) -> socket.socket:
+        places = original("socket", "getaddrinfo")(self.host, self.port, self.socket_type, socket.SOCK_STREAM)
+        failed = OSError(f"{self.host} has no address")
+        for family, kind, protocol, _, address in places:
+            sock: socket.socket = original("socket", "socket")(family, kind, protocol)
+            try:
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                if self.socket_keepalive:
+                    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+                    for option, value in self.socket_keepalive_options.items():
+                        sock.setsockopt(socket.IPPROTO_TCP, option, value)
+                sock.settimeout(self.socket_connect_timeout)
+                sock.connect(address)
+                sock.settimeout(self.socket_timeout)
+                return sock
+            except OSError as error:
+                sock.close()
+                failed = error
+        raise failed
+
+
+class _UnixConnection(redis.UnixDomainSocketConnection):
+    """The same by a UNIX socket."""
+
+    def _connect(self) -> socket.socket:
+        sock: socket.socket = original("socket", "socket")(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            sock.settimeout(self.socket_connect_timeout)
+            sock.connect(self.path)
+            sock.settimeout(self.socket_timeout)
+        except OSError:
+            sock.close()
+            raise
+        return sock
+
+
+_NATIVE = {redis.Connection: _Connection, redis.UnixDomainSocketConnection: _UnixConnection}
+
+
+def _alone(client: Client) -> Client:
+    """Return a client with one connection of its own, which is made now."""
+    pool = client.connection_pool
+    pool.connection_class = _NATIVE.get(pool.connection_class, pool.connection_class)
+    return client.client()
+
+
 class Place(NamedTuple):
     """Where Redis is: `kind` is "", "sentinel" or "cluster"."""
 
@@ -187,7 +239,7 @@ class Place(NamedTuple):
     def client(self, key: str, options: dict[str, Any]) -> Client:
         """Connect to the node that has a key."""
         if not self.kind:
-            return redis.Redis.from_url(self.url, single_connection_client=True, **options)
+            return _alone(redis.Redis.from_url(self.url, **options))
         settings = {**options, **self.settings}
         if self.kind == "sentinel":
             timeout = {"socket_timeout": options["socket_connect_timeout"], "retry": options["retry"]}
@@ -202,7 +254,7 @@ class Place(NamedTuple):
                 host, port = node.host, node.port
             finally:
                 cluster.close()
-        return redis.Redis(host, port, single_connection_client=True, **settings)
+        return _alone(redis.Redis(host, port, **settings))
 
 
 _SCHEMES = ("redis", "rediss", "unix")

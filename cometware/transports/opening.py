@@ -62,13 +62,13 @@ def admit(
         id, key = keys.client_id(asked.key, user), keys.key_id(asked.key)
     arrival = Arrival(id, key, user, transport, dialect, worker.clock.time(), worker.channel.request_of(environ), why)
     begin = worker.log.head
-    record, opened, other_user = _find(worker, arrival)
+    record, opened, other_user, is_fresh = _find(worker, arrival)
     worker.channel.remember(record, environ)
     if opened:
         _open(worker, record, Client(worker.channel, record, transport, dialect, environ))
     elif record.state is State.OPENING:
         _await_opening(worker, record)
-    elif transport != "post" and (transport != "poll" or asked.tell_accepted or not asked.has_position):
+    elif not is_fresh and transport != "post" and (transport != "poll" or asked.tell_accepted or not asked.has_position):
         _catch_up(worker, record)
     if record.state is State.OPEN and record.close is not None:
         worker.clients.close(record, record.close)  # before its control has come through the log

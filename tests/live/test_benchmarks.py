@@ -14,6 +14,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 NAMES = ("websocket", "poll", "idle")
 """What is measured each time; `make bench` measures all."""
+SHARED = ("delivery", "publish", "mirror", "memory", "resume")
 MEASURED = 18
 """Lines of a short run: each measure, of the floor (or the bare application) and of cometware by each protocol."""
 
@@ -39,8 +40,13 @@ def test_every_ratio_is_a_positive_number(rows: list[dict[str, Any]]) -> None:
 
 
 @pytest.mark.full
-def test_each_kind_of_log_is_measured() -> None:
-    run = subprocess.run([sys.executable, "-m", "benchmarks.stores"], cwd=ROOT, capture_output=True, text=True, timeout=110)
-    assert run.returncode == 0, run.stderr
-    lines = [line.split(" | ")[0] for line in run.stdout.splitlines()[2:]]
-    assert lines == ["| memory", "| SQLite", "| Redis", "| bare PUBLISH"]
+def test_what_several_workers_cost_is_measured(tmp_path: Path) -> None:
+    file = tmp_path / "rows.json"
+    command = [sys.executable, "-m", "benchmarks", *SHARED, "--short", "--json", str(file)]
+    run = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=110)
+    assert run.returncode == 0, run.stdout
+    found: list[dict[str, Any]] = json.loads(file.read_text())
+    assert [row for row in found if not 0 < row["value"] < math.inf or not 0 < row["ratio"] < math.inf] == []
+    assert {row["server"] for row in found} == {"memory", "SQLite", "Redis"}
+    (commands,) = [row["value"] for row in found if row["measure"].endswith(": commands")]
+    assert commands == 2

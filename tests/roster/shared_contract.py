@@ -547,7 +547,7 @@ class SharedRosterContract:
         here = come(one)
         assert one.pick_up(here) is None
         one.put_down(here, Position("x7", 12))
-        there, _, _ = two.open(arrival(now=2))
+        there = two.open(arrival(now=2)).record
         assert two.pick_up(there) == Position("x7", 12)
         assert one.pick_up(here) is two.pick_up(there) is None
         two.put_down(there, Position("x7", 13))
