@@ -24,4 +24,6 @@ def note_saved(instance, **_):
 @receiver(user_logged_out)
 def logged_out(user, **_):
     if user is not None:
-        channel.revoke(user.get_username())
+        # After the commit: the session is in the database until then, and would let a page in that opens just now.
+        name = user.get_username()
+        transaction.on_commit(lambda: channel.revoke(name))

@@ -147,6 +147,19 @@ class Pages:
         self.assertEqual(self.post("/logout/").location, "/login/")
         self.assertEqual(self.browser.get("/").status_code, 302)
 
+    def test_the_channel_ends_when_the_session_is_gone_and_not_before(self):
+        self.log_in("ann")
+        self.committing = nullcontext
+        with self.captureOnCommitCallbacks() as at_commit:
+            self.post("/logout/")
+        self.assertEqual(self.revoked(), [])
+        for call in at_commit:
+            call()
+        self.assertEqual(self.revoked(), [("user:ann",)])
+
+    def revoked(self):
+        return [entry.message.to for entry in channel.log.since(self.before.offset) if entry.message.kind == "revoke"]
+
     def test_static_files_are_served(self):
         self.assertIn("Meridian help desk", self.browser.get("/static/tickets/style.css", buffered=True).text)
 
