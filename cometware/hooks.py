@@ -34,6 +34,7 @@ HOOK = object()
 """In a WSGI environ under `cometware.hook`: this request is the channel's own. No header can put it there."""
 
 _PATH = re.compile(r"(?:/[\w~-][\w.~-]*)+", re.ASCII)
+_SLASHES = re.compile(r"/+")
 _EVENT = re.compile(r"\w[\w.:~-]{0,99}")
 _SITE = (
     "wsgi.url_scheme",
@@ -60,9 +61,12 @@ def is_hook(environ: Mapping[str, Any]) -> bool:
 
 
 def is_below(path: str, asked: str) -> bool:
-    """Would an application route what was asked to `path`, or below it? Doubled slashes and dots hide nothing."""
-    plain = posixpath.normpath("/" + asked.lstrip("/"))
-    return plain == path or plain.startswith(path + "/")
+    """Would an application route what was asked to `path`, or below it? Doubled slashes and dots hide nothing.
+
+    Whether it resolves dots is its own affair: `/realtime/../x` is below `/realtime` to one that does not.
+    """
+    literal = _SLASHES.sub("/", "/" + asked)
+    return any(plain == path or plain.startswith(path + "/") for plain in (literal, posixpath.normpath(literal)))
 
 
 class BadAnswer(CometwareError):

@@ -481,7 +481,18 @@ def test_from_outside_the_hooks_are_not_there(path: str, method: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["realtime/open", "/./realtime/open", "/x/../realtime", "/../realtime", "///realtime///event///x"]
+    "path",
+    [
+        "realtime/open",
+        "/./realtime/open",
+        "/x/../realtime",
+        "/../realtime",
+        "///realtime///event///x",
+        "/realtime/..",  # `/realtime/<name>` would take it as it stands
+        "/realtime/event/../../x",  # and this `/realtime/event/<path:name>`
+        "//realtime//event/../../x",
+        "realtime/../x",
+    ],
 )
 def test_no_spelling_of_the_path_leads_there(path: str) -> None:
     world = World(wrap=lambda app: app)
