@@ -8,7 +8,7 @@ from importlib.resources import files
 from typing import Any
 
 from cometware.roster.facts import Facts
-from cometware.roster.shared import Lease
+from cometware.roster.factstore import Lease
 from cometware.stores.redis import Pipeline, RedisStore
 
 _SCRIPT = files("cometware.roster").joinpath("facts.lua").read_text()

@@ -11,7 +11,7 @@ import secrets
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
-from typing import NamedTuple, Protocol, cast
+from typing import NamedTuple, cast
 
 from cometware.core.entry import Position
 from cometware.core.events import Close
@@ -20,66 +20,13 @@ from cometware.limits import Limits
 from cometware.roster import facts as change
 from cometware.roster.base import NO_ROOMS, Arrival, Idle, Opening, Presence, Record, RosterFull, State, Turn, present
 from cometware.roster.facts import Change, Facts
+from cometware.roster.factstore import HELD, UNKNOWN, FactStore, Lease
 from cometware.roster.memory import MemoryRoster
 
 _STATES = {change.OPENING: State.OPENING, change.OPEN: State.OPEN, change.ENDED: State.ENDED}
 
-
-HELD, TAKEN, UNKNOWN = "held", "taken", "unknown"
 _BURIED_SECONDS = 3600.0
 """How long a worker that counts as dead can find out that it does."""
-
-
-class Lease(NamedTuple):
-    """What a worker learns when it renews its lease.
-
-    `standing`: `HELD`, `TAKEN` (it came too late: other workers have taken over) or `UNKNOWN` (the store never heard of it,
-    or has forgotten all). `moved` are clients that were at home here and are elsewhere now; `dead` the workers whose lease
-    has run out.
-    """
-
-    standing: str
-    moved: Sequence[str]
-    dead: Sequence[str]
-
-
-class FactStore(Protocol):
-    """Where facts live. Every method waits for the store.
-
-    Raises:
-        LogUnavailable: The store cannot be reached; what was asked may or may not be done.
-    """
-
-    def load(self, id: str) -> Facts | None: ...
-
-    def swap(self, id: str, old: Facts | None, new: Facts | None) -> Facts | None:
-        """Put new facts in the place of old ones if those still stand; return what stands then.
-
-        If the client leaves its home by this, the worker it was at learns it by its next lease.
-        """
-        ...
-
-    def newest_of(self, key: str) -> str | None:
-        """Return the client that was last opened with this key."""
-        ...
-
-    def of_user(self, user: str) -> list[Facts]: ...
-
-    def of_workers(self, workers: Collection[str]) -> list[Facts]:
-        """Return the clients whose home or ender is one of these."""
-        ...
-
-    def all(self) -> list[Facts]: ...
-
-    def renew(self, worker: str, seconds: float) -> Lease:
-        """Have this worker count as alive for so long."""
-        ...
-
-    def is_alive(self, worker: str) -> bool: ...
-
-    def bury(self, worker: str, seconds: float) -> None:
-        """Nothing belongs to a worker any more; for so long it can learn that others have taken over."""
-        ...
 
 
 class SharedRecord(Record):

@@ -7,7 +7,7 @@ import time
 from collections.abc import Collection
 
 from cometware.roster.facts import Facts
-from cometware.roster.shared import HELD, TAKEN, UNKNOWN, Lease
+from cometware.roster.factstore import HELD, TAKEN, UNKNOWN, Lease
 from cometware.stores.sqlite import SqliteStore
 
 _TABLES = """

@@ -9,7 +9,8 @@ import gevent
 
 from cometware.core.events import REPLACED, Close
 from cometware.errors import LogUnavailable
-from cometware.roster.shared import Following, Lease, SharedRoster
+from cometware.roster.factstore import Lease
+from cometware.roster.shared import Following, SharedRoster
 from cometware.transports.poll import Poll
 from cometware.transports.report import report
 

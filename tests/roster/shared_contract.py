@@ -15,7 +15,8 @@ import pytest
 from cometware import Limits, LogUnavailable, Position
 from cometware.core.events import REVOKED, Close
 from cometware.roster.base import Arrival, Idle, Record, State, Turn
-from cometware.roster.shared import HELD, TAKEN, UNKNOWN, FactStore, Following, SharedRoster
+from cometware.roster.factstore import HELD, TAKEN, UNKNOWN, FactStore
+from cometware.roster.shared import Following, SharedRoster
 
 SECONDS = 30
 LEASE = 3600
