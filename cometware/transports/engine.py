@@ -81,7 +81,7 @@ class Engine:
             Refused: The application does not want it.
         """
         worker = self.namespaces[namespace]()
-        environ = {**session.environ, "cometware.auth": auth}
+        environ = {**session.namespaces.environ, "cometware.auth": auth}
         user = None if self.find_user is None else worker.who(self.find_user, environ)
         before = Recovery.read(auth) if self.recovery else None
         key = None

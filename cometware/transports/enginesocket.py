@@ -88,12 +88,12 @@ class EngineSocket(WebSocket):
             self.session.flushed()
 
     def wanted(self) -> int:
-        full = self.session is not None and self.session.is_full
+        full = self.session is not None and self.session.namespaces.is_full
         return super().wanted() & ~READ if full else super().wanted()
 
     def _answer(self, reader: object) -> None:
         super()._answer(reader)  # type: ignore[arg-type]
-        if self.session is not None and not self.closed and self.session.is_full:
+        if self.session is not None and not self.closed and self.session.namespaces.is_full:
             self.watch()
 
     # The end

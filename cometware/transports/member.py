@@ -158,7 +158,7 @@ class Member(Connection):
         if 4000 <= close.code < 4400:
             self.session.close("closed", close)
         else:
-            self.session.kick(self)
+            self.session.namespaces.kick(self)
 
     def ask_to_reconnect(self, wait_seconds: float, close: Close) -> None:
         """End later: the protocol has no word to ask with."""

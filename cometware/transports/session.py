@@ -1,30 +1,23 @@
 """One Engine.IO session: who asks by which transport, what it is owed, and when it was last heard.
 
-Rule: what is published stays in the log. A session holds nothing but its own few packets (opening, pong, disconnect) and,
-for each of its namespaces, a `Member` with a position.
+Rule: what is published stays in the log. A session holds nothing but its own few packets (opening, pong, disconnect); of
+what its packets mean to Socket.IO, its `Namespaces` know.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, NamedTuple
-
-import gevent
+from typing import TYPE_CHECKING, NamedTuple
 
 from cometware.client import Environ
-from cometware.core.entry import RESERVED
-from cometware.core.events import Close, Received
+from cometware.core.events import Close
 from cometware.core.framing import Frame
-from cometware.dialects import engineio, socketio
-from cometware.dialects.base import Shape
-from cometware.errors import BadFrame, Refused
+from cometware.dialects import engineio
+from cometware.errors import BadFrame
 from cometware.transports.connection import Answer
-from cometware.transports.inbox import refusal
-from cometware.transports.member import FULL, Member, compose
-from cometware.transports.opening import Admission
+from cometware.transports.member import FULL, compose
+from cometware.transports.namespaces import Namespaces
 from cometware.transports.poll import SCRIPT_TYPE, Poll
-from cometware.transports.report import report
-from cometware.transports.worker import Worker
 
 if TYPE_CHECKING:
     from cometware.transports.engine import Engine
@@ -44,14 +37,12 @@ class Session:
     """One Engine.IO session, from its handshake to its end, on whatever transport it is.
 
     `socket` is its WebSocket (None: it polls), `probe` one that may become it, `poll` the GET that waits. `owed` are the
-    packets that wait for the next poll. `connecting` has for each namespace that is being opened what came for it
-    meanwhile. `environ` is that of its first request, which each namespace asks for; where there is but one, that has it.
+    packets that wait for the next poll.
     """
 
     __slots__ = (
-        "base64", "beat_tick", "closed", "connect_tick", "connecting", "engine", "environ", "heard", "joined", "members",
-        "owed", "pinged", "plan", "poll", "posting", "probe", "reader", "released", "script", "sid", "slot", "socket",
-        "upgrading", "version",
+        "base64", "beat_tick", "closed", "connect_tick", "engine", "heard", "namespaces", "owed", "pinged", "plan", "poll",
+        "posting", "probe", "released", "script", "sid", "slot", "socket", "upgrading", "version",
     )  # fmt: skip
 
     def __init__(self, engine: Engine, sid: str, version: int, environ: Environ, *, base64: bool) -> None:
@@ -60,11 +51,7 @@ class Session:
         self.sid = sid
         self.version = version
         self.base64 = base64
-        self.environ = environ
-        self.reader = socketio.Reader(version + 1, 4 * worker.limits.max_message_bytes)
-        self.members: dict[str, Member] = {}
-        self.connecting: dict[str, list[socketio.Packet]] = {}
-        self.joined = False
+        self.namespaces = Namespaces(self, environ)
         self.owed: list[Frame] = []
         self.socket: EngineSocket | None = None
         self.probe: EngineSocket | None = None
@@ -88,8 +75,6 @@ class Session:
     def transport(self) -> str:
         return "poll" if self.socket is None else "websocket"
 
-    dialect = socketio.SocketIO.name
-
     def opening(self, upgrades: tuple[str, ...]) -> Frame:
         """Write the packet that tells the client of its session."""
         limits = self.engine.worker.limits
@@ -108,9 +93,7 @@ class Session:
         self.heard = True
         kind, data = packet
         if kind == engineio.MESSAGE:
-            whole = self.reader.receive(data)
-            if whole is not None:
-                self._take(whole)
+            self.namespaces.receive(data)
         elif kind == engineio.PING:
             if self.version == 4:
                 raise BadFrame("packet", "a ping from the client: in Engine.IO 4, the server pings")
@@ -122,127 +105,6 @@ class Session:
         if self.owed and self.owed[-1].body == "3":
             return  # one answer is enough for all that wait
         self.send(Frame("3"))
-
-    def _take(self, packet: socketio.Packet) -> None:
-        namespace, _, query = packet.namespace.partition("?")
-        member = self.members.get(namespace)
-        if packet.type == socketio.CONNECT:
-            if member is None and namespace not in self.connecting:
-                self._begin_connecting(namespace, packet, query)
-        elif namespace in self.connecting:
-            waiting = self.connecting[namespace]
-            waiting.append(packet)
-            if len(waiting) > self.engine.worker.limits.max_waiting_messages:
-                raise BadFrame("packet", "too many packets for a namespace that is not connected yet")
-        elif member is None:
-            if self.version == 4:
-                raise BadFrame("packet", f"a packet for the namespace {namespace[:40]!r}, which is not connected")
-        elif packet.type == socketio.DISCONNECT:
-            self._leave(member)
-        elif packet.type == socketio.EVENT:
-            self._event(member, packet)
-        elif packet.type == socketio.ACK and packet.id is not None:
-            member.worker.channel.questions.answer(member.id, packet.id, socketio.data_of(packet.args))
-        elif packet.type == socketio.CONNECT_ERROR:
-            raise BadFrame("packet", "an error from the client: only servers refuse")
-
-    def _event(self, member: Member, packet: socketio.Packet) -> None:
-        name, args = str(packet.args[0]), packet.args[1:]
-        if name in socketio.RESERVED[self.version + 1]:
-            return
-        if name in RESERVED:
-            if packet.id is not None:
-                details = {"error": {"code": "event", "message": f"{name!r} is a name that the channel keeps for itself"}}
-                self.send(*socketio.acknowledged(member.namespace, packet.id, [details]))
-            return
-        event = Received(name, socketio.data_of(args), None, packet.id is not None, packet.id)
-        if member.record is not None:
-            member.worker.inboxes.deliver(member.record, event, self)
-
-    def handled(self, number: int | None) -> None:
-        """A message of this session is done: the protocol has no word for that."""
-
-    def refused(self, error: BadFrame) -> None:
-        """A message came for a client that has ended: it is told so already."""
-
-    @property
-    def is_full(self) -> bool:
-        """Do so many messages wait for their handlers that no more should be read?"""
-        return any(member.is_full for member in self.members.values())
-
-    # Namespaces
-
-    def _begin_connecting(self, namespace: str, packet: socketio.Packet, query: str) -> None:
-        if namespace not in self.engine.namespaces:
-            self.send(socketio.refused(namespace[:256], self.version + 1, "Invalid namespace"))
-            return
-        if not self.environ:
-            self.close("closed")  # who comes back to the only namespace begins anew: no request of it is kept
-            return
-        self.connecting[namespace] = []
-        auth = packet.args if isinstance(packet.args, dict) else socketio.auth_of(query)
-        gevent.spawn(self.connect, namespace, auth)
-
-    def connect(self, namespace: str, auth: dict[str, Any]) -> None:
-        """Open a namespace and say so, or why not. Waits for `on_open`; a greenlet of its own ends with that."""
-        if self.closed:
-            return
-        self.connecting.setdefault(namespace, [])
-        try:
-            worker, admission, answer = self.engine.admit(self, namespace, auth)
-        except Refused as error:
-            self._refuse(namespace, error)
-        except Exception:
-            report("the opening of a Socket.IO client")
-            self._refuse(namespace, Refused(500, "the server failed; its log says why"))
-        else:
-            if self.closed:
-                worker.clients.left_alone(admission.record)
-                return
-            self._join(namespace, worker, admission, answer)
-
-    def _refuse(self, namespace: str, error: Refused) -> None:
-        self.connecting.pop(namespace, None)
-        self.joined = True
-        if self.closed:
-            return
-        details = refusal(error)
-        del details["code"]
-        message = details.pop("message") or str(error)
-        self.send(socketio.refused(namespace, self.version + 1, message, details if self.version == 4 else None))
-
-    def _join(self, namespace: str, worker: Worker, admission: Admission, answer: dict[str, str]) -> None:
-        self.joined = True
-        member = Member(self, worker, namespace, admission.record, self._shape(namespace))
-        self.members[namespace] = member
-        if len(self.engine.namespaces) == 1:
-            self.environ = {}
-        self.send(socketio.connected(namespace, answer if self.version == 4 else None))
-        member.begin(admission.position)
-        self._let_write()
-        for packet in self.connecting.pop(namespace, ()):
-            try:
-                self._take(packet)
-            except BadFrame:
-                self.close("protocol")
-
-    def _shape(self, namespace: str) -> Shape:
-        offsets = self.engine.recovery and self.version == 4
-        return socketio.shape(namespace, self.version, self.transport, base64=self.base64, offsets=offsets)
-
-    def _leave(self, member: Member) -> None:
-        """The client leaves a namespace; the session stays."""
-        del self.members[member.namespace]
-        member.leave()
-
-    def kick(self, member: Member) -> None:
-        """The server ends a client: it is told behind its last message, and the session stays."""
-        if self.members.get(member.namespace) is not member:
-            return
-        frames = member.rest() if self.socket is None else []
-        del self.members[member.namespace]
-        member.worker.clients.detach(member)
-        self.send(*frames, socketio.disconnected(member.namespace))
 
     # Out
 
@@ -280,7 +142,7 @@ class Session:
         """Return what waits for a poll, as one payload; nothing, if there is nothing."""
         if self.owed:
             return self.write(self.take_owed())
-        for member in list(self.members.values()):
+        for member in list(self.namespaces.members.values()):
             payload = member.read()
             if payload:
                 return payload
@@ -293,11 +155,11 @@ class Session:
         if self.owed:
             self.answer(self.compose(self.write(self.take_owed())))
         else:
-            self._let_write()
+            self.let_write()
 
-    def _let_write(self) -> None:
+    def let_write(self) -> None:
         """Bring the members up to date, as far as there is a way out."""
-        for member in list(self.members.values()):
+        for member in list(self.namespaces.members.values()):
             if self.socket is not None:
                 if self.socket.unsent is not None:
                     return
@@ -308,11 +170,11 @@ class Session:
 
     def flushed(self) -> None:
         """The socket takes more."""
-        self._let_write()
+        self.let_write()
 
     def _hold_back(self) -> None:
         """Let no member write: from now on each has a position of its own."""
-        for member in self.members.values():
+        for member in self.namespaces.members.values():
             member.worker.fell_behind(member)
             member.unsent = FULL
 
@@ -343,11 +205,11 @@ class Session:
         self.socket = socket
         self.base64 = socket.base64
         self.engine.worker.polls.forget(self)
-        for member in self.members.values():
-            member.carry(socket.sock, self._shape(member.namespace))
+        for member in self.namespaces.members.values():
+            member.carry(socket.sock, self.namespaces.shape(member.namespace))
         if owed:
             self.send(*owed)
-        self.engine.worker.soon(self._let_write)
+        self.engine.worker.soon(self.let_write)
 
     # The clock
 
@@ -361,7 +223,7 @@ class Session:
     def _beat(self, tick: int) -> None:
         worker, limits = self.engine.worker, self.engine.worker.limits
         self.heard = self.heard or self.posting
-        if not self.joined and not self.connecting and tick >= self.connect_tick:
+        if self.namespaces.is_idle and tick >= self.connect_tick:
             self.close("protocol")
         elif self.version == 3:
             self.beat_tick = worker.tick_after(limits.heartbeat_seconds + limits.pong_seconds)
@@ -400,14 +262,10 @@ class Session:
             self.engine.tell_once(self.sid, self.write([Frame("6")]), _LEFT_SECONDS)
         elif self.socket is None and reason == "closed":
             self.engine.tell_once(self.sid, self.write([Frame("6"), Frame("1")]), _ENDED_SECONDS)
-        members, self.members = self.members, {}
-        for member in members.values():
-            member.worker.clients.detach(member, reason)
-            member.fd = -1
+        self.namespaces.close(reason)
         for socket in (self.probe, self.socket):
             if socket is not None:
                 socket.let_go(close)
-        self.environ = {}
 
 
 class EnginePlan(NamedTuple):

@@ -44,7 +44,7 @@ def open_polling(exchange: Exchange, engine: Engine, version: int, query: Mappin
     upgrades = ("websocket",) if "websocket" in exchange.server.transports and "j" not in query else ()
     first = session.opening(upgrades)
     if version == 3:
-        session.connect(ROOT, {})  # the client does not ask for it
+        session.namespaces.connect(ROOT, {})  # the client does not ask for it
     return respond(exchange, session.write([first, *session.take_owed()]), query)
 
 

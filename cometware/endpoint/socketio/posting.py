@@ -65,5 +65,5 @@ def _packets(body: bytes, environ: Environ, version: int) -> Iterable[engineio.P
 def _await_room(session: Session, seconds: float) -> None:
     """Hold the answer back while the client's messages wait for their handlers: it sends no more before."""
     with gevent.Timeout(seconds, False):
-        while session.is_full and not session.closed:
+        while session.namespaces.is_full and not session.closed:
             gevent.sleep(_FULL_SECONDS)

@@ -35,7 +35,7 @@ def open_websocket(exchange: Exchange, engine: Engine, version: int, query: Mapp
         session.close("left")
         raise
     if version == 3:
-        gevent.spawn(session.connect, ROOT, {})
+        gevent.spawn(session.namespaces.connect, ROOT, {})
     if taken.early and not connection.closed:
         exchange.worker.soon(connection.received, taken.early)
     return taken.result
