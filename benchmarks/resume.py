@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import select
+import socket
 import time
 from dataclasses import dataclass, field
 from typing import Any
@@ -30,13 +31,17 @@ class Resumption:
 
 
 class Returning(WebSocket):
-    """It asks, and does not wait for the answer."""
+    """It waits for nothing: neither for its connection, which a kernel with a full queue lets wait for seconds, nor an answer."""
 
-    __slots__ = ("is_in",)
+    __slots__ = ("is_in", "path")
 
-    def open(self, path: str) -> None:
-        self.is_in = False
-        self.ask(path, self.opening)
+    def __init__(self, port: int, path: str) -> None:
+        self.path, self.is_in = path, False
+        self.next, self.rest, self.missing = 1, b"", set()
+        self.lost = self.doubled = self.reordered = 0
+        self.sock = socket.socket()
+        self.sock.setblocking(False)
+        self.sock.connect_ex(("127.0.0.1", port))
 
     def on_readable(self) -> None:
         if self.is_in:
@@ -61,7 +66,7 @@ def resume(url: str, count: int, redis: Any) -> Resumption:
     cores = os.sched_getaffinity(0)
     with running(SHARING, cores, url) as dying, running(SHARING, cores, url) as other:
         begin = channel.position
-        clients: list[WebSocket] = [Returning(dying.port, f"/comet?key={key}&after={begin}") for key in keys]
+        clients = [Returning(dying.port, f"/comet?key={key}&after={begin}") for key in keys]
         for number in range(1, BEFORE + 1):
             position = channel.publish(text("B", number).decode())
         _hear(clients, BEFORE)
@@ -86,8 +91,8 @@ def resume(url: str, count: int, redis: Any) -> Resumption:
         return found
 
 
-def _come_back(port: int, keys: list[str], position: str) -> list[WebSocket]:
-    clients: list[WebSocket] = []
+def _come_back(port: int, keys: list[str], position: str) -> list[Returning]:
+    clients: list[Returning] = []
     for key in keys:
         client = Returning(port, f"/comet?key={key}&after={position}")
         client.next = BEFORE + 1
@@ -95,18 +100,22 @@ def _come_back(port: int, keys: list[str], position: str) -> list[WebSocket]:
     return clients
 
 
-def _hear(clients: list[WebSocket], last: int) -> None:
+def _hear(clients: list[Returning], last: int) -> None:
     """Read until all have heard this message."""
     waiting = {client.sock.fileno(): client for client in clients if client.next <= last}
     with select.epoll() as epoll:
         for descriptor in waiting:
-            epoll.register(descriptor, select.EPOLLIN)
+            epoll.register(descriptor, select.EPOLLOUT)
         while waiting:
             events = epoll.poll(STALL_SECONDS, len(waiting))
             if not events:
                 return
-            for descriptor, _ in events:
+            for descriptor, event in events:
                 client = waiting[descriptor]
+                if event == select.EPOLLOUT:  # it is connected
+                    client.ask(client.path, client.opening)
+                    epoll.modify(descriptor, select.EPOLLIN)
+                    continue
                 client.on_readable()
                 if client.next > last:
                     epoll.unregister(descriptor)

@@ -9,7 +9,6 @@ from types import FrameType
 from typing import Any
 
 import gevent
-from gevent import events
 
 from cometware.transports.report import logger
 
@@ -24,23 +23,26 @@ class Watchdog:
 
     def __init__(self) -> None:
         self._told: dict[tuple[str, int], float] = {}
-        self._hub: Any = None
+        self._monitor: Any = None
 
     def start(self) -> None:
         """Watch the event loop of this thread from now on. For programs; a library leaves gevent's settings alone."""
         gevent.config.monitor_thread = True
         gevent.config.max_blocking_time = BLOCKED_SECONDS
         gevent.config.print_blocking_reports = False
-        events.subscribers.append(self._on_event)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # that memory is not watched without psutil: nobody asked for that
-            self._hub = gevent.get_hub()
-            self._hub.start_periodic_monitoring_thread()
+            self._monitor = monitor = gevent.get_hub().start_periodic_monitoring_thread()
+        gevent.config.monitor_thread = False  # native threads that wait in a loop of their own need none
+        # In the place of gevent's own look, whose report walks through all greenlets: seconds where thousands are served
+        monitor.add_monitoring_function(self._look, BLOCKED_SECONDS)
+        monitor.add_monitoring_function(monitor.monitor_blocking, None)
 
-    def _on_event(self, event: Any) -> None:
-        if not isinstance(event, events.EventLoopBlocked) or event.hub is not self._hub:
-            return  # a loop in a native thread serves nobody: it may wait as that thread likes
-        frame = _innermost(sys._current_frames().get(event.hub.thread_ident))
+    def _look(self, hub: Any) -> None:
+        """Has the loop not turned since the last look? In the monitor's thread."""
+        if not self._monitor._greenlet_tracer.did_block_hub(hub):
+            return
+        frame = _innermost(sys._current_frames().get(hub.thread_ident))
         if frame is None:
             return
         place = (frame.f_code.co_filename, _line(frame))
@@ -50,7 +52,7 @@ class Watchdog:
             logger.warning(
                 "the event loop was held for more than %g ms by %s:%d in %s; while it is, nobody gets a message. "
                 "Use what gevent makes cooperative, or Cometware(…, threads=N)",
-                1000 * event.blocking_time,
+                1000 * BLOCKED_SECONDS,
                 *place,
                 frame.f_code.co_name,
             )

@@ -4,13 +4,8 @@ from __future__ import annotations
 
 import sys
 from types import FrameType, FunctionType
-from typing import Any
 
-import gevent
-import pytest
-from gevent.events import EventLoopBlocked
-
-from cometware.watchdog import Watchdog, _line
+from cometware.watchdog import _line
 
 
 def here() -> FrameType:
@@ -26,14 +21,3 @@ def test_a_frame_that_is_at_no_line_is_where_its_function_begins() -> None:
     frame = without_lines()
     assert frame.f_lineno is None
     assert _line(frame) == here.__code__.co_firstlineno
-
-
-def test_only_the_loop_that_serves_is_told_of(caplog: pytest.LogCaptureFixture) -> None:
-    watchdog, hub = Watchdog(), gevent.get_hub()
-    watchdog._hub = hub
-    event: Any = EventLoopBlocked(gevent.getcurrent(), 0.3, [], hub=hub)
-    watchdog._on_event(event)
-    assert len(caplog.records) == 1
-    watchdog._hub, watchdog._told = object(), {}  # this one runs in a thread that waits for a store
-    watchdog._on_event(event)
-    assert len(caplog.records) == 1
