@@ -31,7 +31,7 @@ class Resumption:
 
 
 class Returning(WebSocket):
-    """It waits for nothing: neither for its connection, which a kernel with a full queue lets wait for seconds, nor an answer."""
+    """It waits neither for its connection, which a kernel with a full queue may keep for seconds, nor for the answer."""
 
     __slots__ = ("is_in", "path")
 
