@@ -177,6 +177,18 @@ def test_two_polls_at_once_end_the_session(port: int) -> None:
         assert session.poll().status == 400
 
 
+def test_two_posts_at_once_end_the_session(port: int) -> None:
+    session = Polls(port)
+    fields = {"Host": "127.0.0.1", "Content-Length": "10", "Content-Type": "text/plain;charset=UTF-8"}
+    with Line(port) as line:
+        line.send(head("POST", f"{PATH}?{session.query}", fields) + b"40")  # its body is never whole
+        answer = session.post("3")
+        while answer.status == 200:  # it was faster
+            answer = session.post("3")
+        assert error(answer) == (400, 3, "another POST of this session is under way")
+        assert error(session.poll())[:2] == (400, 1)
+
+
 def test_a_body_that_is_too_large_is_refused_and_the_session_stays(port: int) -> None:
     session = Polls(port)
     answer = session.post("4" + "x" * (1024 * 1024))
