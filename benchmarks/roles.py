@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 DATA = "x" * 100
+_PAGE = 4096
 
 
 def tell(value: object) -> None:
@@ -72,7 +73,7 @@ def mirror(url: str) -> None:
     channel = Channel(url)
     count = channel.position.offset
     seconds = time.perf_counter() - begin
-    tell([count / seconds, (_resident_bytes() - before) / max(1, count)])
+    tell([count / seconds, max(_PAGE, _resident_bytes() - before) / max(1, count)])
     for line in sys.stdin:
         while channel.position.offset < int(line):
             time.sleep(0.002)
@@ -88,7 +89,7 @@ def keep(count: str) -> None:
     before = _resident_bytes()
     for _ in range(int(count)):
         channel.publish(DATA)
-    tell((_resident_bytes() - before) / int(count))
+    tell(max(_PAGE, _resident_bytes() - before) / int(count))
 
 
 def _resident_bytes() -> int:
