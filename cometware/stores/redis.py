@@ -103,7 +103,11 @@ class RedisStore(Store[Client, Pipeline]):
             "socket_timeout": answer_seconds,
         }
         client = self._place.client(self.key(""), options)
-        client.ping()
+        try:
+            client.ping()
+        except self.troubles:
+            client.close()
+            raise
         return client
 
     def _open(self) -> Client:
