@@ -247,7 +247,11 @@ class Roster(Protocol):
         ...
 
     def accept(self, record: Record, number: int) -> None:
-        """A message is handled. Waits."""
+        """A message is handled. Waits; until it has returned, the sender must not be told, for no other worker knows.
+
+        Raises:
+            LogUnavailable: Ask again: it does no harm.
+        """
         ...
 
     def catch_up(self, record: Record) -> None:

@@ -290,11 +290,8 @@ class SharedRoster:
 
     def accept(self, record: Record, number: int) -> None:
         assert isinstance(record, SharedRecord)
+        self._change_record(record, change.accept(number, self.worker))
         record.accepted, record.handling = number, 0
-        try:
-            self._change_record(record, change.accept(number, self.worker))
-        except LogUnavailable:
-            pass  # it is handled; the next `turn` says so, or `follow`
 
     def catch_up(self, record: Record) -> None:
         if isinstance(record, SharedRecord):

@@ -251,7 +251,7 @@ class Inboxes:
 
     def _take(self, record: Record, received: Received, source: Source) -> None:
         """Handle a message, if that is upon this worker."""
-        number, roster = received.number, self._worker.roster
+        number = received.number
         if number is None:
             self._handle(record, received, source)
             source.handled(None)
@@ -259,16 +259,31 @@ class Inboxes:
         turn = self._turn(record, number)
         if turn is Turn.GO:
             if self._worker.limits.accept_before_handler:
-                roster.accept(record, number)
+                self._accept(record, number)
             self._handle(record, received, source)
-            if record.accepted < number:
-                roster.accept(record, number)
+            if record.accepted < number and not self._accept(record, number):
+                return
         if turn in (Turn.GO, Turn.REPEAT):
             source.handled(number)
             return
         record.queued = record.accepted
         message = f"got number {number}, expected {record.accepted + 1}; renumber from accepted + 1"
         source.refused(BadFrame("number", message, accepted=record.accepted))
+
+    def _accept(self, record: Record, number: int) -> bool:
+        """Have every worker know what is handled here, before the sender does. If the store stays away, only we know it:
+        the sender is not told, sends the same number again, and is answered with what the next turn says.
+        """
+        deadline = time.monotonic() + self._worker.limits.answer_seconds
+        while True:
+            try:
+                self._worker.roster.accept(record, number)
+                return True
+            except LogUnavailable:
+                if time.monotonic() > deadline:
+                    record.accepted = number
+                    return False
+            gevent.sleep(_ELSEWHERE_SECONDS)
 
     def _turn(self, record: Record, number: int) -> Turn:
         """Wait until no other worker is at this client's messages; `EARLY` if that takes too long, or nobody knows."""

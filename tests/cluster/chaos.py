@@ -19,22 +19,26 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 from cometware import Channel, LogUnavailable
+from tests.cluster.survivors import Report, Survivors
 from tests.cluster.workers import haproxy
-from tests.live.crowd import KINDS, Crowd, Member
 from tests.live.server import ROOT
 from tests.proxies.foreground import free_port, listening
 from tests.redis_server import RedisServer
 
 LIMITS = {"lease_seconds": 2, "heartbeat_seconds": 5, "pong_seconds": 5, "poll_seconds": 5, "reauthorise_seconds": 3600}
-BACK_SECONDS = 0.2
-"""How long a client waits before it comes back: our own browser client takes 0 to 500 ms."""
 STOPPED_SECONDS = 3.0
+STRUCK_SECONDS = 8.0
+"""How long before its worker is struck a message may have been handled without that being known: the store was away."""
 END_SECONDS = 60.0
+PATIENCE = 4
+"""How many times longer it may last until enough requests were answered."""
+MOST_BEHIND = 2000
+"""So many entries may the slowest client be behind, far fewer than the channel remembers: the publisher waits for it."""
 
 
 class Store(Protocol):
@@ -65,36 +69,18 @@ class AppendOnlyRedis:
         self._server.start()
 
 
-@dataclass
-class Report:
-    """What happened. `statuses` are those of all answers, `ends` counts connections that broke."""
-
-    published: int = 0
-    unavailable: int = 0
-    kills: int = 0
-    stops: int = 0
-    restarts: int = 0
-    hops: int = 0
-    heard: int = 0
-    ends: int = 0
-    resets: Counter[str] = field(default_factory=Counter)
-    statuses: Counter[str] = field(default_factory=Counter)
-
-    def __str__(self) -> str:
-        return ", ".join(f"{name} {value}" for name, value in vars(self).items())
-
-
 class Worker:
     """One process that is started again whenever it is killed, at the same address."""
 
-    def __init__(self, environ: dict[str, str], errors: Path) -> None:
+    def __init__(self, environ: dict[str, str], errors: Path, application: str = "tests.live.app:app") -> None:
         self.port = free_port()
+        self._application = application
         self._environ = os.environ | environ
         self._errors = errors.open("ab")
         self.start()
 
     def start(self) -> None:
-        command = [sys.executable, "-m", "cometware", "serve", "tests.live.app:app", "--bind", f"127.0.0.1:{self.port}"]
+        command = [sys.executable, "-m", "cometware", "serve", self._application, "--bind", f"127.0.0.1:{self.port}"]
         self.process = subprocess.Popen(
             command, cwd=ROOT, env=self._environ, stdin=subprocess.DEVNULL, stdout=self._errors, stderr=self._errors
         )
@@ -119,109 +105,23 @@ class Worker:
         self._errors.close()
 
 
-class Survivor(Member):
-    """A member that comes back when its connection breaks, or when nobody serves it just now."""
-
-    crowd: Survivors
-
-    def on_readable(self) -> None:
-        try:
-            self._receive()
-        except OSError:
-            self._broken()
-
-    def _receive(self) -> None:
-        assert self.sock is not None
-        if not self._open and self._peek(b""):
-            return
-        before = self.connections
-        if self.sock.recv(1, socket.MSG_PEEK) == b"":
-            self._broken()
-        elif self.connections == before:
-            super().on_readable()
-
-    def _peek(self, _: bytes) -> bool:
-        """Look at the head of an answer; if it is not what was hoped for, come back later."""
-        assert self.sock is not None
-        head = self.sock.recv(64, socket.MSG_PEEK)
-        if len(head) < 12:
-            return False
-        status = head[9:12].decode()
-        if not self._counted:
-            self._counted = True
-            self.crowd.report.statuses[status] += 1
-        if status in ("101", "200"):
-            return False
-        self._broken()
-        return True
-
-    def connect(self) -> None:
-        self._counted = False
-        try:
-            super().connect()
-        except OSError:
-            self._broken()
-
-    def _ask(self) -> None:
-        self._counted = False
-        super()._ask()
-
-    def _broken(self) -> None:
-        self.crowd.report.ends += 1
-        self.drop()
-        self.crowd.later.append((time.monotonic() + BACK_SECONDS, self))
-
-
-class Survivors(Crowd):
-    """All of them; `later` are those who come back soon."""
-
-    def __init__(self, server: Any, report: Report, dice: random.Random) -> None:
-        super().__init__(server)
-        self.report = report
-        self.later: list[tuple[float, Survivor]] = []
-        self._dice = dice
-
-    def live(self, until: Callable[[], bool], seconds: float) -> bool:
-        """Read, hop and come back until it is over. Was that in time?"""
-        deadline = time.monotonic() + seconds
-        while not until():
-            now = time.monotonic()
-            if now >= deadline:
-                return False
-            for key, _ in self._selector.select(0.02):
-                member = key.data
-                if member.sock is key.fileobj:
-                    member.on_readable()
-            due = [member for at, member in self.later if at <= now]
-            self.later = [(at, member) for at, member in self.later if at > now]
-            for member in due:
-                member.connect()
-            if self._dice.random() < 0.2:
-                self._hop()
-        return True
-
-    def _hop(self) -> None:
-        """Somebody changes the transport."""
-        member = self._dice.choice(self.members)
-        if member.sock is not None and member.epoch:
-            member.drop(reset=self._dice.random() < 0.5)
-            member.kind = self._dice.choice(KINDS)
-            member.connect()
-            self.report.hops += 1
-
-
 class Publisher(threading.Thread):
-    """Publishes numbers, each once, whatever happens to the store."""
+    """Publishes numbers, each once, whatever happens to the store; `may` tells whether the next one may go."""
 
-    def __init__(self, url: str, rate: float, report: Report) -> None:
+    def __init__(self, url: str, rate: float, report: Report, may: Callable[[], bool] = lambda: True) -> None:
         super().__init__(daemon=True)
         self._channel = Channel(url)
         self._pause = 1 / rate
         self._report = report
+        self._may = may
         self.ended = threading.Event()
 
     def run(self) -> None:
+        due = time.monotonic()
         while not self.ended.is_set():
+            if not self._may():
+                time.sleep(0.005)
+                continue
             number = self._report.published + 1
             while True:
                 try:
@@ -231,42 +131,98 @@ class Publisher(threading.Thread):
                     self._report.unavailable += 1
                     time.sleep(0.1)
             self._report.published = number
-            time.sleep(self._pause)
+            due = max(due + self._pause, time.monotonic() - 1)
+            time.sleep(max(0, due - time.monotonic()))
 
 
-def chaos(store: Store, seconds: float, *, workers: int = 4, clients: int = 100, rate: float = 50, seed: int = 1) -> Report:
-    """Make trouble for so long; then everybody must have heard everything, in order, once."""
+def chaos(
+    store: Store,
+    seconds: float,
+    *,
+    requests: int = 0,
+    workers: int = 4,
+    clients: int = 100,
+    rate: float = 50,
+    seed: int = 1,
+) -> Report:
+    """Make trouble for so long, and until so many requests were answered, if that comes at all; then everybody must have
+    heard everything, in order, once.
+
+    With an infinite rate, publish as fast as the slowest client hears it.
+
+    Raises:
+        AssertionError: Something was lost, doubled, out of order, forgotten, or answered as it should not be.
+    """
     report, dice = Report(), random.Random(seed)
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="cometware-test-")))
         (folder / "journal").mkdir()
         environ = {"CHANNEL": store.url, "JOURNAL": str(folder / "journal"), "LIMITS": json.dumps(LIMITS)}
-        crew = [Worker(environ, folder / "errors") for _ in range(workers)]
+        crew = [Worker(environ, folder / "errors", "tests.cluster.counted:app") for _ in range(workers)]
         for worker in crew:
             stack.callback(worker.close)
             worker.await_start()
         ports = [worker.port for worker in crew]
         proxy = stack.enter_context(listening(lambda port, own: haproxy(port, own, ports)))
         crowd = stack.enter_context(Survivors(_At(proxy), report, dice))
-        crowd.members = [Survivor(crowd, KINDS[index % len(KINDS)]) for index in range(clients)]
-        for member in crowd.members:
-            member.connect()
+        crowd.come(clients)
         assert crowd.live(lambda: all(member.epoch for member in crowd.members), END_SECONDS), "nobody is greeted"
-        publisher = Publisher(store.url, rate, report)
+        crowd.begin_to_send()
+        slowest = lambda: min(member.number or 0 for member in crowd.members)  # noqa: E731
+        publisher = Publisher(store.url, rate, report, lambda: report.published - slowest() < MOST_BEHIND)
         publisher.start()
-        trouble = threading.Thread(target=_trouble, args=(crew, store, seconds, report, dice), daemon=True)
+        begin = time.monotonic()
+        trouble = _Trouble(crew, store, report, dice)
         trouble.start()
-        crowd.live(lambda: not trouble.is_alive(), seconds + 2 * END_SECONDS)
+        crowd.live(lambda: False, seconds)
+        crowd.live(lambda: report.requests >= requests, PATIENCE * seconds)
+        trouble.enough.set()
+        crowd.live(lambda: not trouble.is_alive(), END_SECONDS)
+        report.seconds = time.monotonic() - begin
         publisher.ended.set()
         publisher.join(END_SECONDS)
+        assert trouble.is_done and not publisher.is_alive(), f"trouble or publisher came to no good end; {report}"
+        crowd.is_over = True
         last = report.published
         behind = lambda: [member for member in crowd.members if member.number != last]  # noqa: E731
-        ended = crowd.live(lambda: not behind(), END_SECONDS)
+        waiting = lambda: [sender for sender in crowd.senders if sender.sock is not None]  # noqa: E731
+        ended = crowd.live(lambda: not behind() and not waiting(), END_SECONDS)
         report.heard = sum(member.heard for member in crowd.members)
         for member in crowd.members:
             report.resets.update(member.resets)
-        assert ended, f"{len(behind())} of {clients} have not heard {last}: {behind()[:10]}; {report}\n{_tail(folder)}"
+        assert ended, (
+            f"{len(behind())} of {clients} have not heard {last}: {behind()[:10]}, {len(waiting())} wait for an answer; "
+            f"{report}\n{_tail(folder)}"
+        )
+        lines = [json.loads(line) for line in (folder / "journal" / "journal").read_text().splitlines()]
+        check_numbers(lines, [sender.accepted for sender in crowd.senders], trouble.troubled, report)
+        lives = Counter(line["kind"] for line in lines if line["kind"] in ("open", "close"))
+        assert lives == {"open": clients}, f"clients were forgotten: {lives}; {report}"
+    assert report.heard == clients * report.published, f"somebody missed an entry, or heard it twice; {report}"
+    assert not report.resets, f"somebody was reset, though the store has lost nothing; {report}"
+    assert not report.unexpected, f"{report.unexpected}; {report}"
+    assert report.requests >= requests, f"expected {requests} answers or more; {report}"
     return report
+
+
+def check_numbers(lines: list[Any], accepted: list[int], troubled: dict[int, list[float]], report: Report) -> None:
+    """Was each number that was accepted handled once, in order? Again only if its worker was struck right behind it."""
+    handled: list[list[Any]] = [[] for _ in accepted]
+    for line in lines:
+        if line["kind"] == "number":
+            index, number = line["data"]
+            own = handled[index]
+            if own and own[-1]["data"][1] == number:
+                at, strokes = own[-1]["seconds"], troubled.get(own[-1]["pid"], [])
+                excused = any(at - STOPPED_SECONDS - 1 <= stroke <= at + STRUCK_SECONDS for stroke in strokes)
+                assert excused, f"handled twice, and nobody was struck: {own[-1]}, {line}; {report}"
+                report.repeats += 1
+                own.pop()
+            assert number == len(own) + 1, f"client {index}: {number} was handled behind {len(own)}; {report}"
+            own.append(line)
+    report.sent = sum(accepted)
+    for index, (own, count) in enumerate(zip(handled, accepted, strict=True)):
+        assert len(own) - count in (0, 1), f"client {index}: {count} were accepted, {len(own)} handled; {report}"
 
 
 @dataclass
@@ -274,25 +230,39 @@ class _At:
     port: int
 
 
-def _trouble(crew: list[Worker], store: Store, seconds: float, report: Report, dice: random.Random) -> None:
-    """Kill a worker every second, stop one now and then, restart the store every ten seconds."""
-    begin = time.monotonic()
-    while (elapsed := time.monotonic() - begin) < seconds:
-        time.sleep(1)
-        worker = dice.choice(crew)
-        if dice.random() < 0.1:
-            worker.process.send_signal(signal.SIGSTOP)
-            report.stops += 1
-            threading.Timer(STOPPED_SECONDS, worker.process.send_signal, (signal.SIGCONT,)).start()
-            continue
-        worker.kill()
-        worker.start()
-        report.kills += 1
-        if store.restart is not None and int(elapsed / 10) > report.restarts:
-            store.restart()
-            report.restarts += 1
-    for worker in crew:
-        worker.process.send_signal(signal.SIGCONT)
+class _Trouble(threading.Thread):
+    """Kills a worker every second, stops one now and then, restarts the store every ten seconds.
+
+    Until there is `enough` of it. `troubled` tells when a process was struck. `is_done`: it came to its end.
+    """
+
+    def __init__(self, crew: list[Worker], store: Store, report: Report, dice: random.Random) -> None:
+        super().__init__(daemon=True)
+        self._crew, self._store, self._report, self._dice = crew, store, report, dice
+        self.enough = threading.Event()
+        self.troubled: dict[int, list[float]] = {}
+        self.is_done = False
+
+    def run(self) -> None:
+        begin, report = time.monotonic(), self._report
+        while not self.enough.wait(1):
+            elapsed = time.monotonic() - begin
+            worker = self._dice.choice(self._crew)
+            self.troubled.setdefault(worker.process.pid, []).append(time.time())
+            if self._dice.random() < 0.1:
+                worker.process.send_signal(signal.SIGSTOP)
+                report.stops += 1
+                threading.Timer(STOPPED_SECONDS, worker.process.send_signal, (signal.SIGCONT,)).start()
+                continue
+            worker.kill()
+            worker.start()
+            report.kills += 1
+            if self._store.restart is not None and int(elapsed / 10) > report.restarts:
+                self._store.restart()
+                report.restarts += 1
+        for worker in self._crew:
+            worker.process.send_signal(signal.SIGCONT)
+        self.is_done = True
 
 
 def _tail(folder: Path) -> str:
@@ -306,7 +276,8 @@ def main() -> None:
     parser.add_argument("--store", choices=["redis", "sqlite"], default="redis")
     parser.add_argument("--workers", type=int, default=4)
     parser.add_argument("--clients", type=int, default=100)
-    parser.add_argument("--rate", type=float, default=50, help="messages/s that are published")
+    parser.add_argument("--rate", default="50", help="messages/s that are published; max: as many as the slowest client hears")
+    parser.add_argument("--requests", type=int, default=0, help="fail if fewer were answered")
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
     with ExitStack() as stack:
@@ -315,11 +286,10 @@ def main() -> None:
         if options.store == "redis":
             store = redis = AppendOnlyRedis(folder)
             stack.callback(redis.close)
-        given = {name: getattr(options, name) for name in ("workers", "clients", "rate", "seed")}
-        report = chaos(store, options.seconds, **given)
+        given = {name: getattr(options, name) for name in ("requests", "workers", "clients", "seed")}
+        rate = float("inf") if options.rate == "max" else float(options.rate)
+        report = chaos(store, options.seconds, rate=rate, **given)
     sys.stdout.write(f"{options.store}: {report}\n")
-    assert report.heard == options.clients * report.published, "somebody missed an entry, or heard it twice"
-    assert not report.resets, "somebody was reset, though the store has lost nothing"
 
 
 if __name__ == "__main__":

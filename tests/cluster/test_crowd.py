@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.cluster.chaos import LIMITS, Publisher, Report, Worker
+from tests.cluster.chaos import LIMITS, Publisher, Worker
 from tests.cluster.crowd import Crowd
+from tests.cluster.survivors import Report
 from tests.cluster.workers import haproxy
 from tests.proxies.foreground import listening
 

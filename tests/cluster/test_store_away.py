@@ -5,15 +5,16 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import pytest
 
 from cometware import Channel, Limits, LogUnavailable
 from tests.cluster.chaos import Worker
-from tests.live.clients import LongPoll, WebSocket
-from tests.live.server import Server
+from tests.live.clients import LongPoll, WebSocket, new_key
+from tests.live.http import Body, connect, request
+from tests.live.server import LIMIT_SECONDS, Server
 from tests.redis_server import RedisServer
 
 LIMITS = {"store_seconds": 1, "lease_seconds": 2, "heartbeat_seconds": 20}
@@ -69,6 +70,34 @@ def test_while_redis_is_away_publish_fails_in_time_and_clients_stay(
         for client in (socket, poll):
             assert client.data(2) == ["before", "while away"]
             assert len(one.journal(kind="open", client=client.id)) == 1
+
+
+def test_a_message_is_not_acknowledged_before_all_workers_know_that_it_is_handled(
+    redis: RedisServer, servers: tuple[Server, Server]
+) -> None:
+    one, two = servers
+    gate = new_key()
+    with LongPoll(one) as client:
+        headers = {"Comet-Key": client.key, "Content-Type": "application/json"}
+        with closing(connect(one.port)) as post:
+            post.sendall(request("POST", "/comet", headers, json.dumps({"n": 1, "event": "wait", "data": gate}).encode()))
+            one.journal(1, kind="begin", client=client.id)
+            redis.kill()
+            one.post(f"/gate/{gate}")
+            one.journal(1, kind="end", client=client.id)
+            post.settimeout(3 * LIMITS["store_seconds"])
+            with pytest.raises(TimeoutError):
+                post.recv(4096)
+            redis.start()
+            post.settimeout(LIMIT_SECONDS)
+            body = Body()
+            while not body.ended:
+                text = body.feed(post.recv(4096))
+            assert json.loads(text) == {"accepted": 1}
+        message = json.dumps({"n": 2, "event": "note", "data": "next"}).encode()
+        status, _, answer = two.request("POST", "/comet", message, headers)
+        assert (status, json.loads(answer)) == (200, {"accepted": 2})
+        assert [line["data"] for line in two.journal(kind="begin", client=client.id)] == [gate, "next"]
 
 
 def test_when_redis_forgets_everything_it_is_told_and_goes_on(redis: RedisServer, servers: tuple[Server, Server]) -> None:

@@ -15,6 +15,10 @@ from tests.live.server import Server
 
 RUN_SECONDS = 100
 KINDS = ("websocket", "sse", "stream", "poll")
+POLLS = ("poll", "plainpoll", "jsonp")
+"""Those that are answered once for each request."""
+
+_QUERIES = {"sse": "v=1", "plainpoll": "wait=0", "jsonp": "callback=hear"}
 
 _ENTRY = re.compile(rb'"id":"\w+-(\d+)","event":"message","data":\[?(\d+)(?:,"x*"\])?\}')
 _GREETING = re.compile(rb'"position":"(\w+)-(\d+)"')
@@ -97,12 +101,13 @@ class Member:
     def _ask(self) -> None:
         assert self.sock is not None
         after = f"?after={self.epoch}-{self.offset}" if self.epoch else ""
+        if self.kind in _QUERIES:
+            after = f"{after}&{_QUERIES[self.kind]}" if after else f"?{_QUERIES[self.kind]}"
         headers = {"Comet-Key": self.key}
         if self.kind == "websocket":
             headers = Handshake(["cometware.v1", f"key.{self.key}"]).headers
         elif self.kind == "sse":
             headers["Accept"] = "text/event-stream"
-            after = after + "&v=1" if after else "?v=1"
         elif self.kind == "stream":
             headers["Accept"] = "application/x-ndjson"
         self.sock.sendall(request("GET", f"/comet{after}", headers))
@@ -123,7 +128,7 @@ class Member:
                 return
             assert head.startswith(b"HTTP/1.1 101 " if self.kind == "websocket" else b"HTTP/1.1 200 "), head
             self._open = True
-            if self.kind == "poll":
+            if self.kind in POLLS:
                 length = _LENGTH.search(head)
                 assert length is not None, head
                 self._body_bytes = int(length[1])
@@ -136,7 +141,11 @@ class Member:
         if self._body_bytes is not None:
             assert len(data) == self._body_bytes
             self._rest, self._open = b"", False
-            self._ask()
+            self._ask_again()
+
+    def _ask_again(self) -> None:
+        """A poll was answered."""
+        self._ask()
 
     def _decoded(self, data: bytes) -> bytes:
         return data if self._chunks is None else self._chunks.take(data)

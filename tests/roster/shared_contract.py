@@ -444,7 +444,10 @@ class SharedRosterContract:
         assert one.turn(here, 1) is Turn.GO
         store = one._store
         one._store = Away()  # type: ignore[assignment]
-        one.accept(here, 1)
+        with pytest.raises(LogUnavailable):
+            one.accept(here, 1)
+        assert here.accepted == 0
+        here.accepted = 1  # as who gives up does: it is handled
         one._store = store
         assert two.turn(there, 2) is Turn.EARLY
         one.follow(one.renew(1 * LEASE))
