@@ -72,6 +72,7 @@ def test_while_redis_is_away_publish_fails_in_time_and_clients_stay(
             assert len(one.journal(kind="open", client=client.id)) == 1
 
 
+@pytest.mark.full
 def test_a_message_is_not_acknowledged_before_all_workers_know_that_it_is_handled(
     redis: RedisServer, servers: tuple[Server, Server]
 ) -> None:
