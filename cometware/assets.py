@@ -10,7 +10,7 @@ from importlib.resources import files
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
-from werkzeug.wrappers import Response
+from werkzeug.wrappers import Request, Response
 
 _SHORT = "public, max-age=600"
 _LONG = "public, max-age=31536000, immutable"
@@ -27,9 +27,10 @@ _SOURCES = {
 
 
 class Asset(NamedTuple):
-    """A file in memory. `caching` is its Cache-Control."""
+    """A file in memory. `caching` is its Cache-Control; `gzipped` is there only for what every page loads."""
 
     body: bytes
+    gzipped: bytes | None
     content_type: str
     etag: str
     caching: str
@@ -41,12 +42,18 @@ def serve(environ: dict[str, Any], start_response: Any, name: str) -> Iterable[b
     if asset is None or environ["REQUEST_METHOD"] not in ("GET", "HEAD"):
         return None
     response = Response(asset.body, content_type=asset.content_type)
+    response.set_etag(asset.etag)
+    if asset.gzipped is not None:
+        response.headers["Vary"] = "Accept-Encoding"
+        if Request(environ).accept_encodings["gzip"]:
+            response.data = asset.gzipped
+            response.headers["Content-Encoding"] = "gzip"
+            response.set_etag(f"{asset.etag}-gzip")  # other bytes (RFC 9110 §8.8.3.3)
     response.headers["Cache-Control"] = asset.caching
     response.headers["X-Content-Type-Options"] = "nosniff"
     response.headers["Access-Control-Allow-Origin"] = "*"
     if name.endswith(".min.js"):
         response.headers["SourceMap"] = "client.min.js.map"
-    response.set_etag(asset.etag)
     response.make_conditional(environ)
     return response(environ, start_response)
 
@@ -94,7 +101,8 @@ def _assets() -> dict[str, Asset]:
         beside = b'"./client.js"' if file.endswith("ts") else b'"./client.min.js"'
         body = folder.joinpath(file).read_bytes().replace(b'"./cometware.js"', beside)
         digest = hashlib.sha256(body).hexdigest()[:10]
-        assets[name] = Asset(body, content_type, digest, _SHORT)
+        assets[name] = asset = Asset(body, None, content_type, digest, _SHORT)
         if name == "client.min.js":
-            assets[f"client-{digest}.min.js"] = Asset(body, content_type, digest, _LONG)
+            assets[name] = asset = asset._replace(gzipped=folder.joinpath(f"{file}.gz").read_bytes())
+            assets[f"client-{digest}.min.js"] = asset._replace(caching=_LONG)
     return assets

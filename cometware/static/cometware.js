@@ -32,10 +32,10 @@
     if (i >= 0) list.splice(i, 1);
   }
 
-  function listen(target, name, call) {
+  function listen(target, name, call, end) { // or, at the end, no longer
     if (!target) return;
-    if (target.addEventListener) target.addEventListener(name, call, false);
-    else if (target.attachEvent) target.attachEvent('on' + name, call);
+    if (target.addEventListener) target[end ? 'removeEventListener' : 'addEventListener'](name, call, false);
+    else if (target.attachEvent) target[end ? 'detachEvent' : 'attachEvent']('on' + name, call);
   }
 
   function parse(text) {
@@ -949,6 +949,7 @@
       if (ended) return;
       ended = 1;
       clearInterval(watching);
+      attend(1);
       tell({ close: { code: code, reason: reason } });
       stop();
       leaveGroup();
@@ -1195,14 +1196,18 @@
       lost(serving, 'offline');
     }
 
+    function attend(end) { // to what happens to the page; at the end no longer
+      listen(window, 'pagehide', leave, end);
+      listen(window, 'pageshow', comeBack, end);
+      listen(window, 'offline', offline, end);
+      listen(window, 'online', online, end);
+      listen(document, 'resume', online, end);
+      listen(document, 'visibilitychange', shown, end);
+      listen(navigator.connection, 'change', online, end);
+    }
+
     watching = setInterval(watch, times.watch);
-    listen(window, 'pagehide', leave);
-    listen(window, 'pageshow', comeBack);
-    listen(window, 'offline', offline);
-    listen(window, 'online', online);
-    listen(document, 'resume', online);
-    listen(document, 'visibilitychange', shown);
-    listen(navigator.connection, 'change', online);
+    attend();
 
     var remembered = options.remember !== false && memory(kept);
     if (remembered && remembered.until > now()) preferred = remembered.name;

@@ -184,3 +184,19 @@ def test_the_server_is_told_why_a_page_has_its_transport(site: Site, open_page: 
     """
     page = open_page(site.page(first=held_after_its_greeting, times={"silent": 200}), "WebSocket")
     assert why(page, "poll").startswith("stream: held back on its way, says the client")
+
+
+def test_a_client_that_was_closed_listens_to_nothing_of_its_page(site: Site, chromium: Browser) -> None:
+    page = chromium.new_page()
+    page.goto(site.page())
+    ears = page.evaluate("""() => {
+        var ears = [], heard = [];
+        [window, document, navigator.connection].forEach(function (target) {
+            target.addEventListener = function (name, call) { ears.push(call); heard.push(name); };
+            target.removeEventListener = function (name, call) { ears.splice(ears.indexOf(call), 1); };
+        });
+        new Cometware('/comet', { shared: false }).close();
+        return [heard.sort(), ears.length];
+    }""")
+    assert ears == [["change", "offline", "online", "pagehide", "pageshow", "resume", "visibilitychange"], 0]
+    page.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import http.client
 import json
 import threading
@@ -138,6 +139,18 @@ def test_the_versioned_client_may_be_kept_for_ever(server: Server) -> None:
     status, headers, body = server.request("GET", "/comet/client.min.js.map")
     assert json.loads(body)["sourcesContent"]
     assert "immutable" not in headers["Cache-Control"]
+
+
+def test_the_minified_client_comes_compressed_to_who_takes_that(server: Server) -> None:
+    _, plain, body = server.request("GET", "/comet/client.min.js", headers={"Accept-Encoding": "br, gzip;q=0"})
+    status, headers, small = server.request("GET", "/comet/client.min.js", headers={"Accept-Encoding": "gzip, br"})
+    assert (status, headers["Content-Encoding"], headers["Vary"]) == (200, "gzip", "Accept-Encoding")
+    assert int(headers["Content-Length"]) == len(small)
+    assert gzip.decompress(small) == body
+    assert (plain["Content-Encoding"], plain["Vary"]) == (None, "Accept-Encoding")
+    assert plain["ETag"] != headers["ETag"]
+    again = {"Accept-Encoding": "gzip", "If-None-Match": headers["ETag"]}
+    assert server.request("GET", "/comet/client.min.js", headers=again)[::2] == (304, b"")
 
 
 @pytest.mark.parametrize("name", ["cometware.js", "page.html", "../errors.py", "client-0000000000.min.js", "client.js/"])
