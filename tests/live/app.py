@@ -53,7 +53,8 @@ def pass_gate(name: str) -> None:
 def opened(client: Client) -> None:
     assert client.environ is not None
     query = dict(parse_qsl(client.environ.get("QUERY_STRING", "")))
-    journal.write("open", client=client.id, user=client.user, transport=client.transport, dialect=client.dialect)
+    details = {"transport": client.transport, "dialect": client.dialect, "pid": os.getpid()}
+    journal.write("open", client=client.id, user=client.user, **details)
     if "gate" in query:
         pass_gate(query["gate"])
     if "refuse" in query:
