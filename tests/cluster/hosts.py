@@ -13,6 +13,8 @@ from tests.proxies.foreground import find_program
 
 _NETWORK = 0x40000000
 """`CLONE_NEWNET` of setns(2)."""
+_NOBODY = "02:00:00:00:00:99"
+"""A hardware address that no end of a cable has."""
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -60,21 +62,23 @@ class Cable:
     """Between a host and the one in the middle. `far` is the address of the middle, seen from the host."""
 
     def __init__(self, middle: Host, host: Host, number: int) -> None:
-        self._middle = middle
+        self._middle, self._host = middle, host
         self._end = f"cable{number}"
-        self.far = f"10.213.{number}.1"
+        self.far, self.near = f"10.213.{number}.1", f"10.213.{number}.2"
         _ip("-n", middle.name, "link", "add", self._end, "type", "veth", "peer", "name", "cable", "netns", host.name)
         _ip("-n", middle.name, "addr", "add", f"{self.far}/24", "dev", self._end)
-        _ip("-n", host.name, "addr", "add", f"10.213.{number}.2/24", "dev", "cable")
+        _ip("-n", host.name, "addr", "add", f"{self.near}/24", "dev", "cable")
         _ip("-n", host.name, "link", "set", "cable", "up")
-        self.mend()
+        _ip("-n", middle.name, "link", "set", self._end, "up")
 
     def cut(self) -> None:
-        """Pull it out: packets vanish, and nobody is told."""
-        _ip("-n", self._middle.name, "link", "set", self._end, "down")
+        """Let packets vanish both ways, and tell nobody: each end keeps its carrier, and sends to where nobody is."""
+        _ip("-n", self._middle.name, "neigh", "replace", self.near, "lladdr", _NOBODY, "dev", self._end, "nud", "permanent")
+        _ip("-n", self._host.name, "neigh", "replace", self.far, "lladdr", _NOBODY, "dev", "cable", "nud", "permanent")
 
     def mend(self) -> None:
-        _ip("-n", self._middle.name, "link", "set", self._end, "up")
+        _ip("-n", self._middle.name, "neigh", "del", self.near, "dev", self._end)
+        _ip("-n", self._host.name, "neigh", "del", self.far, "dev", "cable")
 
 
 @contextmanager
