@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -33,10 +33,11 @@ def redis(tmp_path: Path) -> Iterator[RedisServer]:
     redis.stop()
 
 
-@pytest.fixture
-def servers(redis: RedisServer, tmp_path: Path) -> Iterator[tuple[Server, Server]]:
+@contextmanager
+def running(url: str, tmp_path: Path) -> Iterator[tuple[Server, Server]]:
+    """Run two workers of one channel for the length of the block."""
     (tmp_path / "journal").mkdir()
-    environ = {"CHANNEL": redis.url, "JOURNAL": str(tmp_path / "journal"), "LIMITS": json.dumps(LIMITS)}
+    environ = {"CHANNEL": url, "JOURNAL": str(tmp_path / "journal"), "LIMITS": json.dumps(LIMITS)}
     with ExitStack() as stack:
         workers = [Worker(environ, tmp_path / "errors") for _ in range(2)]
         for worker in workers:
@@ -48,18 +49,32 @@ def servers(redis: RedisServer, tmp_path: Path) -> Iterator[tuple[Server, Server
         yield one, two
 
 
+@pytest.fixture
+def servers(redis: RedisServer, tmp_path: Path) -> Iterator[tuple[Server, Server]]:
+    with running(redis.url, tmp_path) as both:
+        yield both
+
+
+@pytest.mark.parametrize("away_seconds", [0, pytest.param(30, marks=pytest.mark.full)])
 def test_while_redis_is_away_publish_fails_in_time_and_clients_stay(
-    redis: RedisServer, servers: tuple[Server, Server]
+    redis: RedisServer, servers: tuple[Server, Server], away_seconds: float
 ) -> None:
     one, two = servers
     publisher = Channel(redis.url, limits=Limits(store_seconds=1))
     with WebSocket(one) as socket, LongPoll(two) as poll:
         publisher.publish("before", once="before")
+        for client in (socket, poll):
+            assert client.data(1) == ["before"]
         redis.kill()
-        begin = time.monotonic()
-        with pytest.raises(LogUnavailable):
-            publisher.publish("while away", once="while away")
-        assert time.monotonic() - begin < 30
+        killed = time.monotonic()
+        while True:
+            begin = time.monotonic()
+            with pytest.raises(LogUnavailable):
+                publisher.publish("while away", once="while away")
+            assert time.monotonic() - begin < 30
+            assert [client.waiting(1) for client in (socket, poll)] == [[], []]  # and they answer pings
+            if time.monotonic() - killed >= away_seconds:
+                break
         redis.start()
         while True:
             try:
@@ -68,7 +83,7 @@ def test_while_redis_is_away_publish_fails_in_time_and_clients_stay(
             except LogUnavailable:
                 continue
         for client in (socket, poll):
-            assert client.data(2) == ["before", "while away"]
+            assert client.data(1) == ["while away"]
             assert len(one.journal(kind="open", client=client.id)) == 1
 
 
@@ -118,3 +133,22 @@ def test_when_redis_forgets_everything_it_is_told_and_goes_on(redis: RedisServer
             assert client.data(1) == ["for all"]
         here = {socket.id, poll.id}
         one.until("/presence/*", lambda present: {client["id"] for client in present} == here)
+
+
+@pytest.mark.parametrize("suffixes", [("", "-wal", "-shm"), pytest.param(("",), marks=pytest.mark.full)])
+def test_when_the_file_of_sqlite_is_deleted_everybody_is_told_and_it_goes_on(
+    tmp_path: Path, suffixes: tuple[str, ...]
+) -> None:
+    file = tmp_path / "channel.db"
+    with running(f"sqlite:///{file}", tmp_path) as (one, two), WebSocket(one) as socket, LongPoll(two) as poll:
+        one.publish("before")
+        for client in (socket, poll):
+            assert client.data(1) == ["before"]
+        for suffix in suffixes:
+            Path(f"{file}{suffix}").unlink()
+        for client in (socket, poll):
+            assert client.receive()["reset"]["reason"] in ("epoch", "ahead")
+        one.publish("after")
+        two.publish("for all")
+        for client in (socket, poll):
+            assert client.data(2) == ["after", "for all"]

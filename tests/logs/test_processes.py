@@ -181,3 +181,35 @@ assert sorted(channel.recent(n=200)) == list(range(100))
 def test_a_hundred_greenlets_publish_at_once_under_gevent(url: str) -> None:
     done = subprocess.run([sys.executable, "-c", GREEN, url], capture_output=True, timeout=SECONDS, text=True)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+POOL = """
+import multiprocessing, os, sys
+from cometware import Channel, Limits
+
+channel = Channel(sys.argv[1], limits=Limits(store_seconds=30))
+channel.publish("parent")
+
+def work(number):
+    channel.publish([number, os.getpid()])
+    return os.getpid()
+
+with multiprocessing.get_context("fork").Pool(2) as pool:
+    used = pool.map(work, range(100), chunksize=1)
+    pool.close()
+    pool.join()
+channel.publish("parent again")
+assert os.getpid() not in used
+assert "gevent" not in sys.modules
+"""
+
+
+def test_every_child_of_a_forking_pool_publishes_on_the_channel_that_its_parent_used(url: str) -> None:
+    reader = open_channel(url)
+    assert reader.position.offset == 0
+    done = subprocess.run([sys.executable, "-c", POOL, url], capture_output=True, timeout=2 * SECONDS, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    until(reader.log, lambda: reader.position.offset >= 102)
+    first, *published, last = [entry.data for entry in reader.log.since(0)]
+    assert (first, last) == ("parent", "parent again")
+    assert sorted(number for number, _ in published) == list(range(100))
