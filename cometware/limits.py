@@ -43,7 +43,8 @@ class Limits:
     """How long the wrapped application may take to answer one request of the channel itself (`Cometware(hooks=…)`)."""
 
     tail_seconds: float = 3
-    """How long a worker that a client is ahead of waits for its log to come as far; then the log has lost writes: `reset`."""
+    """How long a worker that a client is ahead of waits for news of the log. Then it asks the store itself; if that does not
+    come as far either, it has lost writes: `reset`."""
     lease_seconds: float = 10
     """A worker that the others have not heard of for so long is dead: they look after its clients (`sqlite:`, `redis:`)."""
 

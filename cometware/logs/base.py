@@ -27,6 +27,14 @@ class Log(Protocol):
         """Return the position of the newest entry that this process knows."""
         ...
 
+    def sync(self) -> None:
+        """Wait until all that the store has by now is mirrored here.
+
+        Raises:
+            LogUnavailable: The store cannot be reached.
+        """
+        ...
+
     def append(self, message: Message, once: str | None = None) -> Position:
         """Add a message and return its place. Order is settled here: two appends never share a place.
 

@@ -62,5 +62,8 @@ class MemoryLog(Mirror):
             del self._once[first]
         return self._once[key][0] if key in self._once else None
 
+    def sync(self) -> None:
+        """Nobody else has it."""
+
     def close(self) -> None:
         self._wakers = ()

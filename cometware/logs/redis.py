@@ -48,6 +48,7 @@ class RedisLog(Mirror):
         self._taken = _NEVER
         """The id of the newest entry in the window: its offset and token."""
         self._fresh: list[tuple[Entry, int]] = []
+        self._end: Position | None = None
         self._group = 0
         self._tailing = self._closed = False
         self._check_at = 0.0
@@ -55,6 +56,13 @@ class RedisLog(Mirror):
 
     def open(self) -> None:
         self._store.do(lambda pipeline: pipeline.execute_command("PING"))  # the window is there before this returns
+
+    def sync(self) -> None:
+        def operation(pipeline: Pipeline) -> Any:
+            self._script.queue(pipeline, self._keys, *_chances(), *self._seen(), *self._bounds)
+            return self._found
+
+        self._store.do(operation)
 
     def append(self, message: Message, once: str | None = None) -> Position:
         packed = pack(message)
@@ -89,19 +97,27 @@ class RedisLog(Mirror):
             self._fresh.append((Entry(position, message), token))
         return position
 
+    def _found(self, reply: list[bytes]) -> None:
+        self._end = Position(reply[0].decode(), int(reply[1]))
+
     def _follow(self, client: Client) -> None:
-        """Take what this process has appended, and what others have appended before it."""
-        fresh, self._fresh = self._fresh, []
+        """Take what this process has appended, and what others have appended before it; all, if somebody wants to know."""
+        (fresh, end), self._fresh, self._end = (self._fresh, self._end), [], None
         if self._taken == _NEVER:
             self._mirror(client)
         elif fresh and not self._take(fresh):
-            if fresh[-1][0].position.epoch == self._window.epoch:
-                self._catch_up(client)
-            else:
-                self._mirror(client)
+            self._reach(client, fresh[-1][0].position)
+        if end is not None and end != self._window.head:
+            self._reach(client, end)
         if not self._tailing:
             self._tailing = True
             start_thread(self._tail)
+
+    def _reach(self, client: Client, position: Position) -> None:
+        if position.epoch == self._window.epoch:
+            self._catch_up(client)
+        else:
+            self._mirror(client)
 
     def _catch_up(self, client: Client) -> None:
         while True:

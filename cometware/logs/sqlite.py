@@ -52,7 +52,10 @@ class SqliteLog(Mirror):
         store.subscribe(self._follow)
 
     def open(self) -> None:
-        self._store.do(lambda _: None)  # the window is there before this returns
+        self.sync()
+
+    def sync(self) -> None:
+        self._store.do(lambda _: None)  # the window is brought up to date before this returns
 
     def append(self, message: Message, once: str | None = None) -> Position:
         packed = pack(message)

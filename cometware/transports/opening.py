@@ -197,12 +197,26 @@ def _resume(worker: Worker, asked: Asked, record: Record, begin: Position, opene
 
 
 def _await_tail(worker: Worker, position: Position) -> None:
-    """A client that comes from a faster worker is ahead of this one: wait until the log has come as far."""
+    """A client that comes from a faster worker is ahead of this one: wait until the log has come as far.
+
+    Only the store knows whether it ever does: this process may have stood still, or heard nothing of the store for long.
+
+    Raises:
+        Refused: The store is away.
+    """
     deadline = time.monotonic() + worker.limits.tail_seconds
-    while worker.roster.is_shared and worker.log.head.offset < position.offset and time.monotonic() < deadline:
-        if worker.log.head.epoch != position.epoch:
+    while worker.roster.is_shared and _is_ahead(position, worker.log.head):
+        if time.monotonic() > deadline:
+            try:
+                worker.log.sync()
+            except LogUnavailable:
+                raise _away() from None
             return
         gevent.sleep(_TAIL_PAUSE_SECONDS)
+
+
+def _is_ahead(position: Position, head: Position) -> bool:
+    return position.epoch == head.epoch and position.offset > head.offset
 
 
 def _history(worker: Worker, asked: Asked, record: Record, begin: Position) -> Position:

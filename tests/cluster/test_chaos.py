@@ -13,7 +13,7 @@ SECONDS = 25
 REQUESTS = 5000
 
 
-@pytest.fixture(params=[pytest.param("sqlite", marks=pytest.mark.full), pytest.param("redis", marks=pytest.mark.full)])
+@pytest.fixture(params=[pytest.param("sqlite", marks=pytest.mark.full), "redis"])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
     if request.param == "sqlite":
         yield SqliteFile(f"sqlite:///{tmp_path}/channel.db")

@@ -12,6 +12,7 @@ import pytest
 
 from cometware import Channel, Limits, LogUnavailable
 from tests.cluster.chaos import Worker
+from tests.cluster.workers import cluster
 from tests.live.clients import LongPoll, WebSocket, new_key
 from tests.live.http import Body, connect, request
 from tests.live.server import LIMIT_SECONDS, Server
@@ -152,3 +153,13 @@ def test_when_the_file_of_sqlite_is_deleted_everybody_is_told_and_it_goes_on(
         two.publish("for all")
         for client in (socket, poll):
             assert client.data(2) == ["after", "for all"]
+
+
+def test_a_worker_that_has_not_heard_the_newest_entry_asks_redis_before_it_says_that_it_was_lost(redis: RedisServer) -> None:
+    with cluster(redis.url, {"tail_seconds": 0}) as both:
+        one, two = both.workers
+        headers = {"Comet-Key": new_key(), "Accept": "application/json"}
+        for number in range(100):
+            position = one.publish(number)
+            status, _, body = two.request("GET", f"/comet?after={position}&wait=0", headers=headers)
+            assert (status, [shape for shape in json.loads(body) if "reset" in shape]) == (200, [])

@@ -61,6 +61,27 @@ class TestRedisLog(LogContract):
         return open_log(self.url, limits, f"log{next(NUMBERS)}")
 
 
+def test_a_process_that_hears_nothing_can_ask_how_far_the_log_has_come(
+    own: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as deaf:
+        deaf.setattr(RedisLog, "_tail", lambda log: None)
+        reader = open_log(own.url)
+    writer = open_log(own.url)
+    say(writer, *range(2500))
+    assert reader.head.offset == 0
+    reader.sync()
+    assert reader.head == writer.head
+    assert heard(reader) == heard(writer)
+    own.client().flushall()
+    writer.sync()
+    reader.sync()
+    assert reader.head == writer.head
+    assert reader.head.offset == 0
+    for log in (reader, writer):
+        log.close()
+
+
 def test_a_log_goes_on_where_it_ended(server: RedisServer) -> None:
     name = f"log{next(NUMBERS)}"
     first = open_log(server.url, name=name)
