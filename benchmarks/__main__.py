@@ -39,11 +39,12 @@ def conditions(effort: Effort) -> str:
     core, load = cores()
     where = "one core for both" if core == load else "the server on one core, the load on another"
     peers = ", ".join(f"{name} {version(name)}" for name in ("Flask", "gevent", "gevent-websocket"))
+    release, _, _ = platform.release().partition("-")
     missing = missing_peers() if effort.peers else []
     absent = f" Not installed, so not run: {', '.join(missing)} (pip install -e '.[bench]')." if missing else ""
     return (
         f"{datetime.now(timezone.utc):%Y-%m-%d}, Python {platform.python_version()}, {peers}, {platform.system()} "
-        f"{platform.release()}, {os.cpu_count()} cores ({where}), load average {os.getloadavg()[0]:.1f} before the run; "
+        f"{release}, {os.cpu_count()} cores ({where}), load average {os.getloadavg()[0]:.1f} before the run; "
         f"{effort.clients} clients of {effort.seconds:g} s × {effort.rounds} rounds, interleaved, medians.{absent}\n\n"
         "A ratio is to the first server of its measure, in the same round: `floor`, a bare epoll loop in Python with one "
         "`send` for each message and client (`floor.py`), or the bare application. The same loop in C takes 0.3 to 1.0 µs "
