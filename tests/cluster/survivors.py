@@ -113,7 +113,7 @@ class Survivor(Member):
     def _hear(self, data: bytes) -> bytes:
         if self.kind == "jsonp" and data.startswith(b'/**/hear([{"error":'):
             code = _CODE.search(data)
-            self.crowd.report.statuses[f"503 {code[1].decode() if code else data!r}"] += 1
+            self.crowd.report.statuses["503 " + (code[1].decode() if code else repr(data))] += 1
             raise ConnectionError
         return super()._hear(data)
 
