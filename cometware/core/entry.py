@@ -32,6 +32,10 @@ class Position(NamedTuple):
     def __str__(self) -> str:
         return f"{self.epoch}-{self.offset}"
 
+    def is_ahead_of(self, end: Position) -> bool:
+        """Does it lie behind the end of the same log? Then whoever says that this is the end has not heard all of it."""
+        return self.epoch == end.epoch and self.offset > end.offset
+
     @classmethod
     def parse(cls, text: str) -> Position | None:
         """Read a position; None if the text is none."""

@@ -205,7 +205,7 @@ def _await_tail(worker: Worker, position: Position) -> None:
         Refused: The store is away.
     """
     deadline = time.monotonic() + worker.limits.tail_seconds
-    while worker.roster.is_shared and _is_ahead(position, worker.log.head):
+    while worker.roster.is_shared and position.is_ahead_of(worker.log.head):
         if time.monotonic() > deadline:
             try:
                 worker.log.sync()
@@ -213,10 +213,6 @@ def _await_tail(worker: Worker, position: Position) -> None:
                 raise _away() from None
             return
         gevent.sleep(_TAIL_PAUSE_SECONDS)
-
-
-def _is_ahead(position: Position, head: Position) -> bool:
-    return position.epoch == head.epoch and position.offset > head.offset
 
 
 def _history(worker: Worker, asked: Asked, record: Record, begin: Position) -> Position:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from cometware.core.entry import Position
 from cometware.errors import Gap
 from cometware.transports.connection import Connection
 
@@ -24,7 +23,7 @@ def pump(worker: Worker, connection: Connection) -> None:
         if connection.position == dispatcher.position:
             dispatcher.add(connection)
             return
-        if _is_ahead(connection.position, dispatcher.position) and not _is_ahead(connection.position, worker.log.head):
+        if connection.position.is_ahead_of(dispatcher.position) and not connection.position.is_ahead_of(worker.log.head):
             dispatcher.wait_for(connection)
             return
         try:
@@ -46,7 +45,3 @@ def pump(worker: Worker, connection: Connection) -> None:
         else:
             connection.position = reached
         record = connection.record
-
-
-def _is_ahead(position: Position, end: Position) -> bool:
-    return position.epoch == end.epoch and position.offset > end.offset
