@@ -5,7 +5,8 @@ const SockJS = require(process.argv[2]);
 const [url, transport] = process.argv.slice(3);
 const tell = (what) => process.stdout.write(JSON.stringify(what) + "\n");
 
-const socket = new SockJS(url, null, transport ? {transports: [transport]} : {});
+// Its own patience is a multiple of one round trip: on a busy machine that is too little.
+const socket = new SockJS(url, null, {timeout: 30000, ...(transport && {transports: [transport]})});
 socket.onopen = () => tell({open: socket.transport});
 socket.onmessage = (event) => tell({message: event.data});
 socket.onclose = (event) => {
