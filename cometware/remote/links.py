@@ -324,9 +324,7 @@ class PollLink(Link):
         answer = self._asker.ask("GET", path, patience)
         if answer.status != 200:
             raise Refusal(answer.status, answer.headers, answer.body)
-        shapes = read(answer.body)
-        if not isinstance(shapes, list):
-            raise ConnectionError(f"no channel: expected an array of shapes, got {shorten(answer.body[:300].decode())}")
+        shapes = read_all(answer.body)
         for shape in shapes:
             at = shape.get("id") or shape.get("ping") or (shape.get("reset") or shape.get("open") or {}).get("position")
             self._after = at or self._after
@@ -345,14 +343,33 @@ class PollLink(Link):
 LINKS: dict[str, type[Link]] = {link.name: link for link in (WebSocketLink, StreamLink, EventLink, PollLink)}
 
 
-def read(text: bytes) -> Any:
-    """Read a shape, or an array of them."""
+def read(text: bytes) -> Shape:
+    """Read one shape.
+
+    Raises:
+        ConnectionError: It is none, so whoever sent it is no channel.
+    """
+    return _checked(text, [_parse(text)])[0]
+
+
+def read_all(text: bytes) -> list[Shape]:
+    """Read an array of shapes, at least one. Raises as `read`."""
+    shapes = _parse(text)
+    return _checked(text, shapes if isinstance(shapes, list) and shapes else [None])
+
+
+def _parse(text: bytes) -> Any:
     try:
-        shape = parse(text.decode())
-        if b'"$' in text:
-            for one in shape if isinstance(shape, list) else [shape]:
-                if "data" in one:
-                    one["data"] = untagged(one["data"])
+        return parse(text.decode())
     except (ValueError, RecursionError) as error:
         raise ConnectionError(f"no channel: expected JSON, got {shorten(repr(text[:100]))}: {error}") from None
-    return shape
+
+
+def _checked(text: bytes, shapes: list[Any]) -> list[Shape]:
+    if not all(isinstance(shape, dict) for shape in shapes):
+        raise ConnectionError(f"no channel: expected shapes, got {shorten(repr(text[:100]))}")
+    if b'"$' in text:
+        for shape in shapes:
+            if "data" in shape:
+                shape["data"] = untagged(shape["data"])
+    return shapes
