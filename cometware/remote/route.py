@@ -70,8 +70,8 @@ def lowered(headers: Iterable[tuple[str, str]]) -> dict[str, str]:
 
 
 def seconds(text: str | None) -> float:
-    """Read `Retry-After` (RFC 9110 §10.2.3): seconds only; a date counts as nothing."""
-    return float(text) if text and text.isdigit() else 0.0
+    """Read `Retry-After` (RFC 9110 §10.2.3): seconds, at most an hour; a date counts as nothing."""
+    return min(float(text), 3600.0) if text and text.isascii() and text.isdigit() else 0.0
 
 
 def shorten(text: str) -> str:
