@@ -15,7 +15,7 @@ from pathlib import Path
 
 import click
 
-from benchmarks.measures import MEASURES, SHORT, Effort, Row, run
+from benchmarks.measures import MEASURES, SHORT, Effort, Failure, Row, run
 from benchmarks.servers import cores, missing_peers
 from benchmarks.workers import SHARED
 
@@ -28,10 +28,13 @@ def line(cells: Sequence[str]) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def shown(row: Row) -> str:
+def shown(row: Row | Failure) -> str:
+    if isinstance(row, Failure):
+        return line((row.measure, row.server, "failed", "", " ".join(row.reason.replace("|", "\\|").split()), "", ""))
+    ratio = "" if row.ratio is None else f"{row.ratio:.2f} ×"
     busy = f"{row.busy:.0%}" if row.busy else ""
     figure = f"{row.value:,.{0 if row.value >= 1000 else 2}f} {row.unit}"
-    return line((row.measure, row.server, figure, f"{row.ratio:.2f} ×", row.note, busy, str(row.faults)))
+    return line((row.measure, row.server, figure, ratio, row.note, busy, str(row.faults)))
 
 
 def conditions(effort: Effort) -> str:
@@ -65,7 +68,7 @@ def main(names: tuple[str, ...], short: bool, file: Path | None) -> None:
     text = [conditions(effort), line(_HEAD), line(["---"] * len(_HEAD))]
     print("\n".join(text), flush=True)
 
-    def show(row: Row) -> None:
+    def show(row: Row | Failure) -> None:
         text.append(shown(row))
         print(text[-1], flush=True)
 
@@ -79,7 +82,9 @@ def main(names: tuple[str, ...], short: bool, file: Path | None) -> None:
         file.write_text(json.dumps([dataclasses.asdict(row) for row in rows], indent=1))
     if not names and not short:
         RESULTS.write_text("# What speed costs here\n\n" + "\n".join(text) + "\n")
-    if any(row.faults for row in rows):
+    if any(isinstance(row, Failure) for row in rows):
+        sys.exit("not everything could be measured: see the lines that say why")
+    if any(isinstance(row, Row) and row.faults for row in rows):
         sys.exit("messages were lost, doubled or reordered")
 
 

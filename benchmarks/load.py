@@ -18,6 +18,8 @@ from benchmarks.servers import Server
 
 STALL_SECONDS = 15.0
 """A message that has not arrived by then is counted as lost."""
+ATTEND_SECONDS = 5.0
+"""How often those who are there already are attended to while others come: a held poll or a heartbeat waits for 20 or so."""
 _EVENTS = 512
 
 
@@ -64,36 +66,67 @@ Opener = Callable[[int], Client]
 
 
 class Crowd:
-    """Clients of one server, and one that publishes; it hears the messages, too."""
+    """Clients of one server, and one that publishes; it hears the messages, too. They come when the block begins.
 
-    def __init__(self, server: Server, count: int, opener: Opener, publisher: Callable[[int], WebSocket] | None) -> None:
+    `meanwhile` is called now and then while they come. It must attend to the crowds that are there already: what those do
+    not answer in time ends their connections.
+    """
+
+    def __init__(
+        self,
+        server: Server,
+        count: int,
+        opener: Opener,
+        publisher: Callable[[int], WebSocket] | None,
+        meanwhile: Callable[[], object] = lambda: None,
+    ) -> None:
         self.server = server
+        self._count = count
+        self._opener = opener
+        self._open_publisher = publisher
+        self._publisher: WebSocket | None = None
+        self._meanwhile = meanwhile
         self._epoll = select.epoll()
         self._clients: dict[int, Client] = {}
         self._published = 0
         self._unanswered = 0
         self._standing: dict[int, int] = {}
         """How many clients wait for each number."""
-        for _ in range(count):
-            self._add(opener(server.port))
-        self._publisher = publisher and publisher(server.port)
-        if self._publisher is not None:
+
+    def __enter__(self) -> Crowd:
+        try:
+            self._open()
+        except BaseException:
+            self.close()
+            raise
+        self.server.settle()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+        self.server.settle()
+
+    def _open(self) -> None:
+        attended = time.perf_counter()
+        for _ in range(self._count):
+            self._add(self._opener(self.server.port))
+            if time.perf_counter() - attended >= ATTEND_SECONDS:
+                self._meanwhile()
+                self.idle()
+                attended = time.perf_counter()
+        if self._open_publisher is not None:
+            self._publisher = self._open_publisher(self.server.port)
             self._add(self._publisher)
-        server.settle()
+
+    def close(self) -> None:
+        for client in self._clients.values():
+            client.close()
+        self._epoll.close()
 
     def _add(self, client: Client) -> None:
         self._clients[client.sock.fileno()] = client
         self._standing[client.next] = self._standing.get(client.next, 0) + 1
         self._epoll.register(client.sock, select.EPOLLIN)
-
-    def __enter__(self) -> Crowd:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for client in self._clients.values():
-            client.close()
-        self._epoll.close()
-        self.server.settle()
 
     @property
     def faults(self) -> Faults:

@@ -6,6 +6,7 @@ Rule: a figure is the median over the rounds; a ratio is the median of each roun
 from __future__ import annotations
 
 import os
+import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -97,55 +98,104 @@ SHORT = Effort(clients=50, rounds=1, seconds=0.1, echoing=20, idle=100, connects
 
 @dataclass
 class Row:
-    """One line of the result. `ratio` is to the reference, whose own is 1."""
+    """One line of the result. `ratio` is to the reference, whose own is 1; none if that one failed."""
 
     measure: str
     server: str
     value: float
     unit: str
-    ratio: float
+    ratio: float | None
     note: str = ""
     busy: float = 0.0
     faults: Faults = field(default_factory=Faults)
 
 
+@dataclass
+class Failure:
+    """What stands in the place of a row that could not be had."""
+
+    measure: str
+    server: str
+    reason: str
+
+
 class Bench:
-    """The servers that a run needs, each started when it is first asked for."""
+    """The servers that a run needs, each started when it is first asked for, and what failed in the measure that runs."""
 
     def __init__(self, effort: Effort) -> None:
         self.effort = effort
         self.core, load_core = cores()
         os.sched_setaffinity(0, load_core)
-        self._servers: dict[str, Server] = {}
-        self._stack = ExitStack()
+        self._servers: dict[str, tuple[Server, ExitStack]] = {}
+        self.failures: dict[tuple[str, str], Failure] = {}
         self._absent = {*missing_peers()} if effort.peers else {SOCKETIO, BY_HAND}
 
     def __enter__(self) -> Bench:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._stack.close()
+        for name in list(self._servers):
+            self.discard(name)
 
     def server(self, name: str) -> Server:
         if name not in self._servers:
-            self._servers[name] = self._stack.enter_context(running(name, self.core))
-        return self._servers[name]
+            stack = ExitStack()
+            self._servers[name] = stack.enter_context(running(name, self.core)), stack
+        return self._servers[name][0]
+
+    def discard(self, name: str) -> None:
+        """End a server, if it was started. Who asks for it again gets a new one."""
+        if name in self._servers:
+            self._servers.pop(name)[1].close()
+
+    @contextmanager
+    def spared(self, measure: str, server: str) -> Iterator[None]:
+        """Let a server fail in the block without spoiling what the others do: its row will tell why."""
+        try:
+            yield
+        except Exception as error:  # whatever it was, an hour of other figures must not be lost for it
+            traceback.print_exc()
+            self.failures[measure, server] = Failure(measure, server, f"{type(error).__name__}: {error}")
+
+    def each(self, measure: str, crowds: Iterable[Crowd], call: Callable[[Crowd], object]) -> None:
+        """Call for each crowd that has not failed in this measure."""
+        for crowd in self.fit(measure, crowds):
+            with self.spared(measure, crowd.server.name):
+                call(crowd)
+
+    def fit(self, measure: str, crowds: Iterable[Crowd]) -> list[Crowd]:
+        """Return the crowds that have not failed in this measure."""
+        return [crowd for crowd in crowds if (measure, crowd.server.name) not in self.failures]
 
     def names(self, transport: str) -> list[str]:
         """Name the servers that have a transport and can be run here; the one with threads is compared with itself alone."""
         return [name for name, ways in WAYS.items() if transport in ways and name not in {THREADED, *self._absent}]
 
-    def crowd(self, server: Server, transport: str, count: int, *, publishing: bool = True) -> Crowd:
+    def crowd(
+        self,
+        server: Server,
+        transport: str,
+        count: int,
+        *,
+        publishing: bool = True,
+        meanwhile: Callable[[], object] = lambda: None,
+    ) -> Crowd:
         way = WAYS[server.name][transport]
         publisher = WAYS[server.name][WEBSOCKET] if publishing else None
-        return Crowd(server, count, way.open, publisher and cast("Callable[[int], WebSocket]", publisher.open))
+        return Crowd(server, count, way.open, publisher and cast("Callable[[int], WebSocket]", publisher.open), meanwhile)
 
     @contextmanager
-    def crowds(self, transport: str, count: int, *, publishing: bool = True) -> Iterator[list[Crowd]]:
-        """Open a crowd at each server that has a transport."""
+    def crowds(self, measure: str, transport: str, count: int, *, publishing: bool = True) -> Iterator[list[Crowd]]:
+        """Open a crowd at each server that has a transport, one after the other."""
+        opened: list[Crowd] = []
+        meanwhile = partial(self.each, measure, opened, Crowd.idle)
         with ExitStack() as stack:
-            servers = [self.server(name) for name in self.names(transport)]
-            yield [stack.enter_context(self.crowd(server, transport, count, publishing=publishing)) for server in servers]
+            for name in self.names(transport):
+                with self.spared(measure, name):
+                    server = self.server(name)
+                    crowd = self.crowd(server, transport, count, publishing=publishing, meanwhile=meanwhile)
+                    opened.append(stack.enter_context(crowd))
+            yield opened
 
     def rounds(
         self,
@@ -155,29 +205,38 @@ class Bench:
         value: Callable[[Tally], float],
         unit: str,
         note: Callable[[Iterable[Tally]], str] = lambda tallies: "",
+        reference: str = FLOOR,
     ) -> list[Row]:
-        """Run each crowd in turn, in each round beginning with another one; the first one is the reference."""
-        tallies: dict[int, list[Tally]] = {index: [] for index in range(len(crowds))}
+        """Run each crowd in turn, in each round beginning with another one."""
+        tallies: dict[str, list[Tally]] = {crowd.server.name: [] for crowd in crowds}
         for number in range(self.effort.rounds):
-            for step in range(len(crowds)):
-                index = (number + step) % len(crowds)
-                tallies[index].append(run(crowds[index]))
-                for crowd in crowds:
-                    crowd.idle()
-        values = {index: [value(tally) for tally in tallies[index]] for index in tallies}
+            first = number % max(1, len(crowds))
+            for crowd in crowds[first:] + crowds[:first]:
+                if self.fit(measure, [crowd]):
+                    with self.spared(measure, crowd.server.name):
+                        tallies[crowd.server.name].append(run(crowd))
+                    self.each(measure, crowds, Crowd.idle)
+        fit = self.fit(measure, crowds)
+        values = {crowd.server.name: [value(tally) for tally in tallies[crowd.server.name]] for crowd in fit}
         return [
             Row(
                 measure,
-                crowd.server.name,
-                median(values[index]),
+                name,
+                median(values[name]),
                 unit,
-                median(mine / reference for mine, reference in zip(values[index], values[0], strict=True)),
-                note(tallies[index]),
-                median(tally.busy for tally in tallies[index]),
+                _ratio(values[name], values.get(reference)),
+                note(tallies[name]),
+                median(tally.busy for tally in tallies[name]),
                 crowd.faults,
             )
-            for index, crowd in enumerate(crowds)
+            for crowd in fit
+            for name in [crowd.server.name]
         ]
+
+
+def _ratio(values: Iterable[float], reference: Iterable[float] | None) -> float | None:
+    """Return the median of each round's ratio; none if the reference has failed."""
+    return None if reference is None else median(mine / other for mine, other in zip(values, reference, strict=True))
 
 
 def _rate(what: str, tallies: Iterable[Tally]) -> str:
@@ -200,9 +259,8 @@ def fanout(bench: Bench, transport: str, window: int) -> list[Row]:
     """One message to everybody: server CPU for each delivery."""
     effort = bench.effort
     measure = f"fan-out, {transport}, {'one at a time' if window == 1 else f'{window} waiting'}"
-    with bench.crowds(transport, effort.clients) as crowds:
-        for crowd in crowds:
-            crowd.flood(effort.seconds / 5, window)
+    with bench.crowds(measure, transport, effort.clients) as crowds:
+        bench.each(measure, crowds, lambda crowd: crowd.flood(effort.seconds / 5, window))
         return bench.rounds(
             measure,
             crowds,
@@ -216,11 +274,11 @@ def fanout(bench: Bench, transport: str, window: int) -> list[Row]:
 def echo(bench: Bench) -> list[Row]:
     """A message to the server, through its handler, and back: server CPU for each."""
     effort = bench.effort
-    with bench.crowds(WEBSOCKET, effort.echoing, publishing=False) as crowds:
-        for crowd in crowds:
-            crowd.echo(effort.seconds / 5)
+    measure = f"echo, {effort.echoing} clients"
+    with bench.crowds(measure, WEBSOCKET, effort.echoing, publishing=False) as crowds:
+        bench.each(measure, crowds, lambda crowd: crowd.echo(effort.seconds / 5))
         return bench.rounds(
-            f"echo, {effort.echoing} clients",
+            measure,
             crowds,
             lambda crowd: crowd.echo(effort.seconds),
             _cpu,
@@ -232,9 +290,10 @@ def echo(bench: Bench) -> list[Row]:
 def latency(bench: Bench) -> list[Row]:
     """Five messages a second: how long each takes to each client."""
     effort = bench.effort
-    with bench.crowds(WEBSOCKET, effort.clients) as crowds:
+    measure = "latency at 5 messages/s"
+    with bench.crowds(measure, WEBSOCKET, effort.clients) as crowds:
         return bench.rounds(
-            "latency at 5 messages/s",
+            measure,
             crowds,
             lambda crowd: crowd.pace(3 * effort.seconds, 5),
             _median_time,
@@ -248,25 +307,19 @@ def connect(bench: Bench) -> list[Row]:
     effort = bench.effort
     rows = []
     for transport in (WEBSOCKET, SSE, POLL):
-        names = bench.names(transport)
-        values: dict[str, list[float]] = {name: [] for name in names}
+        measure = f"connect, {transport}"
+        values: dict[str, list[float]] = {name: [] for name in bench.names(transport)}
         for _ in range(effort.rounds):
-            for name in names:
-                server = bench.server(name)
-                server.settle()
-                before = server.cpu_seconds
-                with bench.crowd(server, transport, effort.connects, publishing=False):
-                    values[name].append((server.cpu_seconds - before) / effort.connects * MICRO)
-        rows += [
-            Row(
-                f"connect, {transport}",
-                name,
-                median(mine),
-                "µs",
-                median(own / reference for own, reference in zip(mine, values[FLOOR], strict=True)),
-            )
-            for name, mine in values.items()
-        ]
+            for name in list(values):
+                with bench.spared(measure, name):
+                    server = bench.server(name)
+                    server.settle()
+                    before = server.cpu_seconds
+                    with bench.crowd(server, transport, effort.connects, publishing=False):
+                        values[name].append((server.cpu_seconds - before) / effort.connects * MICRO)
+                if (measure, name) in bench.failures:
+                    del values[name]
+        rows += [Row(measure, name, median(mine), "µs", _ratio(mine, values.get(FLOOR))) for name, mine in values.items()]
     return rows
 
 
@@ -276,19 +329,28 @@ def idle(bench: Bench) -> list[Row]:
     values: dict[str, dict[str, float]] = {}
     for name in bench.names(WEBSOCKET):
         values[name] = {}
-        with running(name, bench.core) as server, ExitStack() as stack:
+        opened: list[Crowd] = []
+        meanwhile = partial(bench.each, "idle", opened, Crowd.idle)
+        with bench.spared("idle", name), running(name, bench.core) as server, ExitStack() as stack:
             for transport in WAYS[name]:
                 with bench.crowd(server, transport, 20):
                     pass
             for transport in WAYS[name]:
                 before = server.resident_bytes
-                stack.enter_context(bench.crowd(server, transport, effort.idle, publishing=False))
+                crowd = bench.crowd(server, transport, effort.idle, publishing=False, meanwhile=meanwhile)
+                opened.append(stack.enter_context(crowd))
                 values[name][transport] = max(_PAGE, server.resident_bytes - before) / effort.idle
     return [
-        Row(f"idle {transport}, {effort.idle} clients", name, each, "bytes", each / values[FLOOR][transport])
+        Row(
+            f"idle {transport}, {effort.idle} clients",
+            name,
+            mine[transport],
+            "bytes",
+            _ratio([mine[transport]], [values[FLOOR][transport]] if transport in values[FLOOR] else None),
+        )
         for transport in (WEBSOCKET, SSE, POLL)
-        for name in bench.names(transport)
-        for each in [values[name][transport]]
+        for name, mine in values.items()
+        if transport in mine
     ]
 
 
@@ -300,15 +362,18 @@ def request(bench: Bench) -> list[Row]:
         crowds = [stack.enter_context(Crowd(bench.server(name), 1, visitors.open, None)) for name in (BARE, COMETWARE)]
         for crowd in crowds:
             crowd.visit(effort.seconds / 5)
-        return bench.rounds("plain page", crowds, lambda crowd: crowd.visit(effort.seconds), _cpu, "µs/request", _slowest)
+        return bench.rounds(
+            "plain page", crowds, lambda crowd: crowd.visit(effort.seconds), _cpu, "µs/request", _slowest, BARE
+        )
 
 
 def flood(bench: Bench) -> list[Row]:
     """A plain page of the application while its channel is flooded: how long it takes."""
     effort = bench.effort
-    with bench.crowds(WEBSOCKET, effort.clients) as crowds:
+    measure = "plain page during a flood"
+    with bench.crowds(measure, WEBSOCKET, effort.clients) as crowds:
         return bench.rounds(
-            "plain page during a flood",
+            measure,
             crowds,
             lambda crowd: crowd.disturb(effort.seconds, 4),
             _median_time,
@@ -372,13 +437,22 @@ MEASURES: Mapping[str, Callable[[Bench], list[Row]]] = {
 
 
 def run(
-    measures: Mapping[str, Callable[[Bench], list[Row]]], names: Iterable[str], effort: Effort, show: Callable[[Row], None]
-) -> list[Row]:
-    """Run some measures and show each row as it comes."""
-    rows: list[Row] = []
+    measures: Mapping[str, Callable[[Bench], list[Row]]],
+    names: Iterable[str],
+    effort: Effort,
+    show: Callable[[Row | Failure], None],
+) -> list[Row | Failure]:
+    """Run some measures and show each row as it comes. What fails has its line, too, and the rest goes on."""
+    shown: list[Row | Failure] = []
     with Bench(effort) as bench:
         for name in names:
-            for row in measures[name](bench):
-                rows.append(row)
-                show(row)
-    return rows
+            bench.failures.clear()
+            rows: list[Row] = []
+            with bench.spared(name, "all"):
+                rows = measures[name](bench)
+            for line in (*rows, *bench.failures.values()):
+                shown.append(line)
+                show(line)
+            for failure in bench.failures.values():
+                bench.discard(failure.server)
+    return shown

@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import json
 import math
+import os
+import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from benchmarks import load
+from benchmarks.__main__ import shown
+from benchmarks.measures import SHORT, WEBSOCKET, Bench, Failure, Row, run
+from benchmarks.servers import COMETWARE, FLOOR
 
 ROOT = Path(__file__).parents[2]
 NAMES = ("websocket", "poll", "idle")
@@ -37,6 +45,47 @@ def test_nothing_is_lost_doubled_or_reordered(rows: list[dict[str, Any]]) -> Non
 def test_every_ratio_is_a_positive_number(rows: list[dict[str, Any]]) -> None:
     assert len(rows) == MEASURED
     assert [row for row in rows if not 0 < row["ratio"] < math.inf] == []
+
+
+@pytest.fixture
+def on_its_cores() -> Iterator[None]:
+    """Give this process its cores back: a bench pins it to one."""
+    before = os.sched_getaffinity(0)
+    yield
+    os.sched_setaffinity(0, before)
+
+
+@pytest.mark.usefixtures("on_its_cores")
+def test_who_is_there_is_attended_to_while_others_come(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(load, "ATTEND_SECONDS", 0)
+    with Bench(SHORT) as bench, bench.crowd(bench.server(FLOOR), WEBSOCKET, 2) as there:
+        there._publish(1)
+        assert there.faults.lost == 3  # its publisher hears it, too
+        with bench.crowd(bench.server(FLOOR), WEBSOCKET, 2, meanwhile=there.idle):
+            assert there.faults.lost == 0
+
+
+@pytest.mark.usefixtures("on_its_cores")
+def test_a_server_that_dies_spoils_no_line_but_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Bench, "names", lambda self, transport: [FLOOR, COMETWARE])
+    victims = [COMETWARE]
+
+    def measure(bench: Bench) -> list[Row]:
+        with bench.crowds("echo", WEBSOCKET, 5, publishing=False) as crowds:
+            for crowd in crowds:
+                if crowd.server.name in victims:
+                    os.kill(crowd.server.pid, signal.SIGKILL)
+            victims.clear()
+            return bench.rounds("echo", crowds, lambda crowd: crowd.echo(0.05), lambda tally: tally.cpu_each, "s")
+
+    lines = run({"echo": measure}, ["echo", "echo"], SHORT, lambda line: None)
+    assert [(line.server, type(line)) for line in lines] == [
+        (FLOOR, Row),
+        (COMETWARE, Failure),
+        (FLOOR, Row),
+        (COMETWARE, Row),
+    ]
+    assert shown(lines[1]).startswith("| echo | cometware | failed |  | Connection")
 
 
 @pytest.mark.full
