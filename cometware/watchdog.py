@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import sys
 import time
-import warnings
 from types import FrameType
 from typing import Any
 
 import gevent
+from gevent._monitor import PeriodicMonitoringThread
 
 from cometware.transports.report import logger
 
@@ -27,13 +27,12 @@ class Watchdog:
 
     def start(self) -> None:
         """Watch the event loop of this thread from now on. For programs; a library leaves gevent's settings alone."""
-        gevent.config.monitor_thread = True
         gevent.config.max_blocking_time = BLOCKED_SECONDS
         gevent.config.print_blocking_reports = False
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # that memory is not watched without psutil: nobody asked for that
-            self._monitor = monitor = gevent.get_hub().start_periodic_monitoring_thread()
-        gevent.config.monitor_thread = False  # native threads that wait in a loop of their own need none
+        # Not by `gevent.config.monitor_thread`: whatever thread began a loop of its own just then would get a monitor, too
+        hub = gevent.get_hub()
+        self._monitor = monitor = hub.periodic_monitoring_thread or PeriodicMonitoringThread(hub)
+        hub.periodic_monitoring_thread = monitor
         # In the place of gevent's own look, whose report walks through all greenlets: seconds where thousands are served
         monitor.add_monitoring_function(self._look, BLOCKED_SECONDS)
         monitor.add_monitoring_function(monitor.monitor_blocking, None)

@@ -179,7 +179,19 @@ class RedisStore(Store[Client, Pipeline]):
         return f"Redis says: {error}" if isinstance(error, exceptions.ResponseError) else str(error) or type(error).__name__
 
 
-class _Connection(redis.Connection):
+class _Native:
+    """Whether there is something to read, asked of the system; redis-py asks it of `select` as gevent has replaced it."""
+
+    _sock: Any
+
+    def can_read(self, timeout: float = 0) -> bool:
+        """Only the pool asks it, of a connection that it has just made."""
+        poll = original("select", "poll")()
+        poll.register(self._sock, select.POLLIN)
+        return bool(poll.poll(int(timeout * 1000)))
+
+
+class _Connection(_Native, redis.Connection):
     """A connection of native threads. Where gevent has replaced sockets, the one of redis-py would begin an event loop in each
     thread, to wait in that one. (By TLS it still does.)
     """
@@ -205,7 +217,7 @@ class _Connection(redis.Connection):
         raise failed
 
 
-class _UnixConnection(redis.UnixDomainSocketConnection):
+class _UnixConnection(_Native, redis.UnixDomainSocketConnection):
     """The same by a UNIX socket."""
 
     def _connect(self) -> socket.socket:
