@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import subprocess
 import time
 from pathlib import Path
@@ -10,14 +9,9 @@ from typing import Any
 
 import redis
 
-SECONDS = 30
+from tests.proxies.foreground import free_port
 
-
-def free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        port: int = sock.getsockname()[1]
-        return port
+SECONDS = 60
 
 
 class RedisServer:

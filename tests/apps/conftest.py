@@ -71,10 +71,10 @@ def otter(folder: Path, patch: pytest.MonkeyPatch) -> Iterator[Site]:
 def django_wiki(folder: Path, patch: pytest.MonkeyPatch) -> Iterator[Site]:
     patch.setenv("WIKI_DB", str(folder / "wiki.db"))
     patch.setenv("DJANGO_SETTINGS_MODULE", "tests.apps.djangowiki.settings")
-    subprocess.run([PYTHON, "-m", "django", "migrate", "-v0"], check=True, cwd=ROOT, timeout=100)
+    subprocess.run([PYTHON, "-m", "django", "migrate", "-v0"], check=True, cwd=ROOT, timeout=240)
     account = ("--noinput", "--username", NAME, "--email", NAME)
     patch.setenv("DJANGO_SUPERUSER_PASSWORD", PASSWORD)
-    subprocess.run([PYTHON, "-m", "django", "createsuperuser", "-v0", *account], check=True, cwd=ROOT, timeout=60)
+    subprocess.run([PYTHON, "-m", "django", "createsuperuser", "-v0", *account], check=True, cwd=ROOT, timeout=240)
     with serve(PATIENT, command=(*SERVE, "tests.apps.djangowiki.wsgi:application")) as server:
         yield Site(server, "/_accounts/login/", "/_accounts/logout/", "username", NAME)
 

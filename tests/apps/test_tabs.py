@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Collection, Iterator
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page
 
 from tests.apps.conftest import NAME, PASSWORD, Site
+from tests.chromium import chromium as run_chromium
 
 ALONE = ["websocket", "stream", "xhr", "eventsource", "poll", "jsonp", "short"]
 CHANNELS = ["automatic", *ALONE]
@@ -31,10 +31,7 @@ CONNECT = """transports => {
 
 @pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
-    with (
-        sync_playwright() as playwright,
-        playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"]) as browser,
-    ):
+    with run_chromium() as browser:
         yield browser
 
 

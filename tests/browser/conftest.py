@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Error, Page, sync_playwright
+from playwright.sync_api import Browser, Error, Page
 
 # The servers and proxies of the neighbour are for these tests, too.
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "proxies"))
 
 from engines import CHROMIUM_FLAGS, ENGINES, Engine
-from foreground import find_program
 from masks import mask_script
 from origin import origin
+from website import PATIENT_TIMES
+
+from tests.chromium import chromium as run_chromium
 
 
 @pytest.fixture(scope="module")
@@ -32,19 +35,18 @@ def engine(request: pytest.FixtureRequest) -> Engine:
 
 @pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
-    """Today's Chromium, one for all tests of a module.
-
-    While it runs, its event loop counts as running in this thread: these tests cannot call `asyncio.run`. That
-    is why it does not live for the whole session.
-    """
-    with (
-        sync_playwright() as playwright,
-        playwright.chromium.launch(executable_path=find_program("chromium"), args=CHROMIUM_FLAGS) as browser,
-    ):
+    """Today's Chromium, one for all tests of a module."""
+    with run_chromium(*CHROMIUM_FLAGS) as browser:
         yield browser
 
 
 OpenPage = Callable[..., Page]
+
+PATIENT_CLIENT = f"""Object.defineProperty(window, 'Cometware', {{configurable: true, set: function (client) {{
+    Object.assign(client.times, {json.dumps(PATIENT_TIMES)});
+    Object.defineProperty(window, 'Cometware', {{value: client, writable: true, configurable: true}});
+}}}});"""
+"""What makes the client of a page that is not ours patient, too."""
 
 
 @pytest.fixture
@@ -61,6 +63,7 @@ def open_page(chromium: Browser) -> Iterator[OpenPage]:
         context = chromium.new_context(ignore_https_errors=True)
         contexts.append(context)
         context.add_init_script(mask_script(*without))
+        context.add_init_script(PATIENT_CLIENT)
         page = context.new_page()
         page.on("pageerror", lambda error: errors.append(error))
         page.goto(url, wait_until="commit")

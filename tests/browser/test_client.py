@@ -31,7 +31,7 @@ def site() -> Iterator[Site]:
         yield running
 
 
-def wait(page: Page, condition: str, seconds: float = 60) -> Any:
+def wait(page: Page, condition: str, seconds: float = 90) -> Any:
     """Wait until an expression is true in the page, and return its value."""
     try:
         return page.wait_for_function(f"window.comet && ({condition})", timeout=1000 * seconds).json_value()
@@ -170,7 +170,7 @@ def test_a_client_outlives_a_restart_of_the_server(name: str, open_page: OpenPag
         wait(page, "comet.transport === null")
         page.evaluate("for (var i = 0; i < 30; i++) comet.send('away ' + i)")
         site.start()
-        client = wait(page, "comet.transport && comet.client", 30)
+        client = wait(page, "comet.transport && comet.client")
         assert site.get("/said", client=client, n=30) == [f"away {i}" for i in range(30)]
         assert [name for name, *_ in page.evaluate("events")].count("open") == 2
         assert "reset" in [name for name, *_ in page.evaluate("events")]
@@ -257,11 +257,7 @@ def test_a_page_that_is_left_says_goodbye(site: Site, open_page: OpenPage) -> No
         page = open_page(site.page(options={"transports": [name], "shared": False}))
         client = wait(page, "comet.client")
         page.goto("about:blank")
-        for _ in range(50):
-            if client in site.get("/said", client="left"):
-                break
-            page.wait_for_timeout(100)
-        assert client in site.get("/said", client="left")
+        assert client in site.get("/said", client="left", until=json.dumps([client]))
 
 
 # --- Many tabs -------------------------------------------------------------------------------------------
@@ -357,16 +353,19 @@ def test_what_tabs_say_while_the_leading_one_is_closed_is_said_once_and_in_order
         client = pages[0].evaluate("comet.client")
         for index, page in enumerate(pages):
             page.evaluate(f"""
-                var left = 100, talker = setInterval(function () {{
-                    if (left--) comet.send([{index}, 99 - left]); else clearInterval(talker);
+                var tab = {index}, left = 100, talker = setInterval(function () {{
+                    if (left--) comet.send([tab, 99 - left]); else clearInterval(talker);
                 }}, 20);""")
-        pages[2].wait_for_timeout(700)
+        wait(pages[2], "left < 65")
         pages[0].close()
-        pages[1].wait_for_timeout(500)
+        wait(pages[2], "left < 40")
         pages[1].close()
-        everything = site.get("/said", client=client, n=100000, seconds=6)
+        for page in pages[2:]:
+            wait(page, "left < 0")
+            page.evaluate("comet.send([tab, 'end'])")
+        everything = site.get("/said", client=client, until=json.dumps([[2, "end"], [3, "end"]]))
         for index in (2, 3):
-            assert [number for tab, number in everything if tab == index] == list(range(100))
+            assert [number for tab, number in everything if tab == index] == [*range(100), "end"]
         for index in (0, 1):
             said = [number for tab, number in everything if tab == index]
             assert said == list(range(len(said)))
@@ -398,7 +397,7 @@ def test_a_callback_of_a_strangers_choice_is_refused(callback: str, site: Site) 
     import http.client
     from urllib.parse import quote
 
-    connection = http.client.HTTPConnection("127.0.0.1", site.port, timeout=10)
+    connection = http.client.HTTPConnection("127.0.0.1", site.port, timeout=60)
     connection.request("GET", f"/comet?callback={quote(callback)}")
     response = connection.getresponse()
     body = response.read()

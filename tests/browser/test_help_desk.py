@@ -23,7 +23,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         patch.setenv("HELPDESK_DB", str(folder / "helpdesk.db"))
         patch.setenv("HELPDESK_CHANNEL", "memory:")
         patch.setenv("PYTHONPATH", str(HELP_DESK))
-        subprocess.run([sys.executable, "manage.py", "demo"], check=True, cwd=HELP_DESK, timeout=60)
+        subprocess.run([sys.executable, "manage.py", "demo"], check=True, cwd=HELP_DESK, timeout=240)
         with serve(application="helpdesk.wsgi:application") as server:
             yield server
 

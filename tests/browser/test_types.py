@@ -106,7 +106,7 @@ def names() -> list[str]:
         }));
         process.exit();
     """
-    done = subprocess.run(["node", "-e", script], cwd=STATIC, capture_output=True, text=True, check=True, timeout=60)
+    done = subprocess.run(["node", "-e", script], cwd=STATIC, capture_output=True, text=True, check=True, timeout=240)
     source = (STATIC / "cometware.js").read_text("utf-8")
     known = json.loads(done.stdout) | {
         "keyof Cometware.Options": re.findall(r"\boptions\.(\w+)", source),

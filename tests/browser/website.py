@@ -6,7 +6,6 @@ import http.client
 import json
 import os
 import re
-import socket
 import subprocess
 import sys
 import tempfile
@@ -14,18 +13,23 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
+from foreground import free_port
+
+from tests.live.server import PATIENT, STOP_SECONDS
+
+LIMITS = PATIENT | {"heartbeat_seconds": 20}
 HERE = Path(__file__).resolve().parent
+PATIENT_TIMES = {"race": 60_000, "silent": 60_000, "giveUp": 90_000, "margin": 60_000, "check": 60_000}
+"""`Cometware.times` under which a transport that is only slow is not left for another."""
 
 
 class Site:
     """`port` stays the same over restarts."""
 
     def __init__(self, limits: dict[str, Any] | None = None, origins: str = "") -> None:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port: int = probe.getsockname()[1]
+        self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
-        self._environment = os.environ | {"LIMITS": json.dumps(limits or {}), "ORIGINS": origins}
+        self._environment = os.environ | {"LIMITS": json.dumps(LIMITS | (limits or {})), "ORIGINS": origins}
         self._errors = tempfile.TemporaryFile("w+")  # noqa: SIM115
         self._process: subprocess.Popen[str] | None = None
 
@@ -53,7 +57,7 @@ class Site:
             return
         self._process.terminate()
         try:
-            self._process.wait(10)
+            self._process.wait(STOP_SECONDS)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
@@ -82,7 +86,11 @@ class Site:
         finally:
             connection.close()
 
-    def page(self, **query: Any) -> str:
-        """Return the address of a page with these settings; what is no text is written as JSON."""
+    def page(self, times: dict[str, Any] | None = None, **query: Any) -> str:
+        """Return the address of a page with these settings; what is no text is written as JSON.
+
+        Its client is patient (`PATIENT_TIMES`), but for what `times` says.
+        """
+        query["times"] = PATIENT_TIMES | (times or {})
         texts = {name: value if isinstance(value, str) else json.dumps(value) for name, value in query.items()}
         return f"{self.url}/page?{urlencode(texts)}"

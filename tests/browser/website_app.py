@@ -162,10 +162,11 @@ def publish_bytes() -> Any:
 
 @app.get("/said")
 def what_was_said() -> Any:
-    """Wait until `client` (or anybody) has said `n` things, and return them."""
+    """Wait until `client` (or anybody) has said `n` things, and all of `until` (JSON), and return what it has said."""
     client, count = request.args.get("client", "all"), request.args.get("n", 0, int)
-    with gevent.Timeout(request.args.get("seconds", 20, float), False):
-        while len(said[client]) < count:
+    awaited = json.loads(request.args.get("until", "[]"))
+    with gevent.Timeout(request.args.get("seconds", 90, float), False):
+        while len(said[client]) < count or any(one not in said[client] for one in awaited):
             news.wait(0.2)
     return jsonify(said[client])
 
@@ -211,7 +212,7 @@ def report(key: str) -> Any:
 
 @app.get("/reports/<key>")
 def read_report(key: str) -> Any:
-    with gevent.Timeout(request.args.get("seconds", 30, float), False):
+    with gevent.Timeout(request.args.get("seconds", 90, float), False):
         while key not in reports:
             news.wait(0.2)
     return jsonify(reports.get(key))

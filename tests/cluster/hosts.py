@@ -19,7 +19,7 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 def _ip(*arguments: str) -> None:
-    done = subprocess.run([find_program("ip"), *arguments], capture_output=True, text=True, timeout=30)
+    done = subprocess.run([find_program("ip"), *arguments], capture_output=True, text=True, timeout=240)
     if done.returncode:
         raise AssertionError(
             f"ip {' '.join(arguments)}: {done.stderr.strip()} (this test makes network namespaces: run it as root)"

@@ -14,10 +14,11 @@ import pytest
 
 from tests.cluster.chaos import Worker
 from tests.live.clients import LongPoll, WebSocket, new_key
-from tests.live.server import LIMIT_SECONDS, Server
+from tests.live.server import LIMIT_SECONDS, PATIENT, Server
 from tests.redis_server import RedisServer
 
-LEASE = {"lease_seconds": 1, "grace_seconds": 2, "heartbeat_seconds": 20, "overlap_seconds": 60}
+LEASE = PATIENT | {"lease_seconds": 3, "heartbeat_seconds": 20}
+SOON_GONE = pytest.mark.parametrize("limits", [LEASE | {"grace_seconds": 1}], ids=["soon gone"])
 
 
 class Crew(Server):
@@ -58,9 +59,14 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
 
 
 @pytest.fixture
-def crew(url: str, tmp_path: Path) -> Iterator[Crew]:
+def limits() -> dict[str, float]:
+    return LEASE
+
+
+@pytest.fixture
+def crew(url: str, tmp_path: Path, limits: dict[str, float]) -> Iterator[Crew]:
     (tmp_path / "journal").mkdir()
-    environ = {"CHANNEL": url, "JOURNAL": str(tmp_path / "journal"), "LIMITS": json.dumps(LEASE)}
+    environ = {"CHANNEL": url, "JOURNAL": str(tmp_path / "journal"), "LIMITS": json.dumps(limits)}
     with ExitStack() as stack:
         workers = [Worker(environ, tmp_path / "errors") for _ in range(2)]
         for worker in workers:
@@ -88,6 +94,7 @@ def test_a_client_goes_on_at_another_worker_when_its_own_was_killed(crew: Crew) 
             assert two.life_of(client.id) == ["open"]
 
 
+@SOON_GONE
 def test_who_does_not_come_back_after_its_worker_died_is_closed_once(crew: Crew) -> None:
     one, two = crew.servers
     with WebSocket(one) as client, WebSocket(two) as other:
@@ -160,6 +167,7 @@ def test_a_client_that_is_being_opened_can_be_revoked_elsewhere(crew: Crew) -> N
         client.drop()
 
 
+@SOON_GONE
 def test_a_worker_that_stood_still_for_longer_than_its_lease_comes_back_in_order(crew: Crew) -> None:
     one, two = crew.servers
     with WebSocket(one) as client, WebSocket(two) as witness:

@@ -51,7 +51,7 @@ def haproxy(port: int, folder: Path, workers: Sequence[int]) -> Sequence[str | P
         "    maxconn 8192",
         "defaults",
         "    mode http",
-        "    timeout connect 5s",
+        "    timeout connect 60s",
         "    timeout client 120s",
         "    timeout server 120s",
         "    timeout tunnel 1h",

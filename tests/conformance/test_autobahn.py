@@ -26,7 +26,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, obj
     left_out = [option for cases in ("9.*", "12.*", "13.*") for option in ("-x", cases)]
     with serve(application="tests.conformance.echo:app") as server:
         address = f"127.0.0.1:{server.port}"
-        subprocess.run([kosoku, "-p", "2", *left_out, "-o", out, address], timeout=90, capture_output=True, check=False)
+        subprocess.run([kosoku, "-p", "2", *left_out, "-o", out, address], timeout=240, capture_output=True, check=False)
     (cases,) = json.loads((out / "index.json").read_text()).values()
     assert isinstance(cases, dict)
     return cases

@@ -22,5 +22,5 @@ def help_desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         patch.setenv("HELPDESK_DB", str(folder / "helpdesk.db"))
         patch.setenv("HELPDESK_CHANNEL", f"sqlite:///{folder}/channel.db")
         patch.setenv("PYTHONPATH", str(HELP_DESK))
-        subprocess.run([sys.executable, "manage.py", "demo"], check=True, cwd=HELP_DESK, timeout=60)
+        subprocess.run([sys.executable, "manage.py", "demo"], check=True, cwd=HELP_DESK, timeout=240)
         yield HELP_DESK

@@ -42,7 +42,7 @@ def logged_in(server: Server, name: str) -> Visitor:
 
 def test_its_own_tests_pass_with_the_channel_and_without(help_desk: Path) -> None:
     command = [sys.executable, "-W", "error", "manage.py", "test"]
-    done = subprocess.run(command, cwd=help_desk, capture_output=True, text=True, timeout=100)
+    done = subprocess.run(command, cwd=help_desk, capture_output=True, text=True, timeout=240)
     assert done.returncode == 0, done.stderr
     assert re.search(r"^Ran (3\d|[4-9]\d) tests", done.stderr, re.MULTILINE), done.stderr
 
@@ -71,7 +71,7 @@ def test_a_view_a_signal_the_admin_and_a_hook_are_heard_on_every_transport(serve
 def test_a_command_in_a_process_of_its_own_is_heard(server: Server) -> None:
     with EventStream(server, cookie=logged_in(server, "cleo").cookie) as client:
         command = [sys.executable, "manage.py", "announce", "The café closes at four."]
-        subprocess.run(command, check=True, cwd=HELP_DESK, capture_output=True, timeout=60)
+        subprocess.run(command, check=True, cwd=HELP_DESK, capture_output=True, timeout=240)
         while (entry := client.receive())["event"] == "people":
             pass
         assert (entry["event"], entry["data"]) == ("announcement", {"text": "The café closes at four."})

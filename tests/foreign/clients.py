@@ -12,7 +12,7 @@ from typing import Any
 
 ROOT = Path(__file__).parents[2]
 MODULES = ROOT / ".tools" / "socketio" / "node_modules"
-LIMIT_SECONDS = 30.0
+LIMIT_SECONDS = 60.0
 
 
 def tagged(value: Any) -> Any:

@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page
 
+from tests.chromium import chromium as run_chromium
 from tests.foreign.test_socketio import HOSTILE
 from tests.live.server import Server, serve
-from tests.proxies.foreground import find_program
 
 WAYS: dict[str, dict[str, Any]] = {
     "websocket": {"transports": ["websocket"]},
@@ -30,10 +30,7 @@ def server() -> Iterator[Server]:
 
 @pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
-    with (
-        sync_playwright() as playwright,
-        playwright.chromium.launch(executable_path=find_program("chromium"), args=["--no-sandbox"]) as browser,
-    ):
+    with run_chromium() as browser:
         yield browser
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -15,6 +14,7 @@ from typing import Any
 import pytest
 
 from tests.live.server import LIMIT_SECONDS, Server, serve
+from tests.proxies.foreground import free_port
 
 ROOT = Path(__file__).parents[2]
 CLIENT = ROOT / ".tools/sockjs/node_modules/sockjs-client"
@@ -78,9 +78,7 @@ def test_what_the_application_says_when_it_closes_is_told(server: Server, transp
 
 
 def test_a_server_that_restarts_says_so_and_the_next_client_comes_to_the_new_one() -> None:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     command = [sys.executable, "-m", "cometware", "serve", "tests.live.app:app", "--bind", f"127.0.0.1:{port}"]
     url = f"http://127.0.0.1:{port}/comet/sockjs"
     with ExitStack() as stack:

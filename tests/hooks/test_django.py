@@ -35,13 +35,13 @@ def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DJANGO_DATABASE", str(path))
         patch.setenv("DJANGO_SETTINGS_MODULE", "tests.hooks.django_site.settings")
-        subprocess.run([sys.executable, "-c", SETUP], check=True, cwd=ROOT, timeout=60)
+        subprocess.run([sys.executable, "-c", SETUP], check=True, cwd=ROOT, timeout=240)
         yield path
 
 
 @pytest.fixture(scope="module")
 def server(database: Path) -> Iterator[Server]:
-    with serve(PATIENT | {"hook_seconds": 1}, application=APPLICATION) as server:
+    with serve(PATIENT | {"order_seconds": 60}, application=APPLICATION) as server:
         yield server
 
 
@@ -178,8 +178,11 @@ def test_connections_that_settings_keep_for_the_next_request_are_not_kept_by_the
         assert connections(server, database) == 0
 
 
-def test_a_view_that_fails_or_takes_too_long_leaves_no_connection_behind(server: Server, database: Path) -> None:
-    with WebSocket(server, cookie=session(server, "ann")) as client:
+def test_a_view_that_fails_or_takes_too_long_leaves_no_connection_behind(database: Path) -> None:
+    with (
+        serve(PATIENT | {"hook_seconds": 3}, application=APPLICATION) as server,
+        WebSocket(server, cookie=session(server, "ann")) as client,
+    ):
         assert error_of(client, "failing", None, 1)["status"] == 500
         client.send(client.id, event="waiting", n=2, reply=True)
         server.journal(1, kind="begin", data=client.id)

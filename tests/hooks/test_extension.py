@@ -150,7 +150,7 @@ def django(program: str, setting: str = "") -> str:
     """Run a program in a process of its own, under settings of its own; return what it printed."""
     head = f"from django.conf import settings\nsettings.configure({setting})\n"
     command = [sys.executable, "-W", "error", "-c", head + program]
-    done = subprocess.run(command, cwd=ROOT, env=os.environ, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(command, cwd=ROOT, env=os.environ, capture_output=True, text=True, timeout=240)
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()
 

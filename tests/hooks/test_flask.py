@@ -24,7 +24,7 @@ def server() -> Iterator[Server]:
 
 @pytest.fixture(scope="module")
 def hasty_server() -> Iterator[Server]:
-    with serve(PATIENT | {"hook_seconds": 0.5}, application="tests.hooks.flask_site:app") as server:
+    with serve(PATIENT | {"hook_seconds": 2}, application="tests.hooks.flask_site:app") as server:
         yield server
 
 
@@ -172,7 +172,7 @@ def test_a_view_that_takes_too_long_is_ended_and_the_next_message_is_handled(has
     with WebSocket(hasty_server) as client:
         error = error_of(client, event, mark, 1)
         assert error == {
-            "code": "refused", "message": "the application took longer than Limits.hook_seconds=0.5", "status": 504,
+            "code": "refused", "message": "the application took longer than Limits.hook_seconds=2", "status": 504,
         }  # fmt: skip
         (line,) = hasty_server.journal(1, kind="torn down", data=mark)
         assert line["error"] == "GreenletExit"
@@ -181,10 +181,10 @@ def test_a_view_that_takes_too_long_is_ended_and_the_next_message_is_handled(has
 
 def test_a_view_that_blocks_its_thread_delays_nobody_else_and_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("THREADS", "2")
-    with serve(PATIENT | {"hook_seconds": 0.5}, application="tests.hooks.flask_site:app") as server:
+    with serve(PATIENT | {"hook_seconds": 2}, application="tests.hooks.flask_site:app") as server:
         cookie = server.login("ann")
         with WebSocket(server, cookie=cookie, login=1) as slow, WebSocket(server, cookie=cookie) as other:
-            slow.send(1.5, event="block", n=1, reply=True)
+            slow.send(4, event="block", n=1, reply=True)
             slow.send(None, event="whoami", n=2, reply=True)
             assert other.ask("whoami", None, 1)["user"] == "ann"
             assert slow.receive()["error"]["status"] == 504

@@ -23,7 +23,7 @@ def test_the_django_site_of_the_page_works(tmp_path: Path, monkeypatch: pytest.M
         (tmp_path / name).write_text(source.replace('"mysite.db"', repr(str(tmp_path / "mysite.db"))))
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     migrate = [sys.executable, "-m", "django", "migrate", "--settings", "mysite.settings", "-v0"]
-    subprocess.run(migrate, check=True, cwd=tmp_path, timeout=60)
+    subprocess.run(migrate, check=True, cwd=tmp_path, timeout=240)
     with serve(PATIENT, application="mysite.wsgi:application") as server:
         status, _, body = server.request("GET", "/comet?as=member")
         assert (status, json.loads(body)) == (401, {"why": "log in first"})

@@ -18,7 +18,7 @@ from werkzeug.test import Client
 from cometware import Channel, Cometware, Limits, Refused
 from cometware.hooks import HOOK, AppHooks
 from cometware.roster.base import Record
-from tests.hooks.site import JSON, Asked, Site, World, tell
+from tests.hooks.site import JSON, LIMIT_SECONDS, Asked, Site, World, tell
 
 HOOKS = ["/realtime/open", "/realtime/message", "/realtime/close"]
 
@@ -41,7 +41,7 @@ def heard(text: str, lines: int) -> Iterator[None]:
     logging.getLogger("cometware").addHandler(ear)
     try:
         yield
-        assert all(said.acquire(timeout=10) for _ in range(lines))
+        assert all(said.acquire(timeout=LIMIT_SECONDS) for _ in range(lines))
         assert not said.acquire(blocking=False)
     finally:
         logging.getLogger("cometware").removeHandler(ear)
@@ -249,7 +249,7 @@ def test_racing_connections_of_a_client_get_the_same_refusal() -> None:
 
     def refuse(asked: Asked) -> Any:
         both.release()
-        assert go.wait(10)
+        assert go.wait(LIMIT_SECONDS)
         return 403, "text/plain", b"members only"
 
     world.site.answers["/realtime/open"] = refuse
@@ -260,11 +260,11 @@ def test_racing_connections_of_a_client_get_the_same_refusal() -> None:
 
     threads = [threading.Thread(target=ask) for _ in range(2)]
     threads[0].start()
-    assert both.acquire(timeout=10)
+    assert both.acquire(timeout=LIMIT_SECONDS)
     threads[1].start()
     go.set()
     for thread in threads:
-        thread.join(10)
+        thread.join(LIMIT_SECONDS)
     assert [(answer.status_code, answer.text) for answer in answers] == [(403, "members only")] * 2
 
 
@@ -404,7 +404,7 @@ def test_an_application_that_takes_too_long_is_a_504(caplog: pytest.LogCaptureFi
     go = threading.Event()
 
     def wait(asked: Asked) -> Any:
-        assert go.wait(10)
+        assert go.wait(LIMIT_SECONDS)
         return 204, "", b""
 
     world = World(Limits(hook_seconds=0.1))
@@ -426,7 +426,7 @@ def test_so_many_run_beside_each_other_and_no_more() -> None:
             running[0] += 1
             most[0] = max(most[0], running[0])
         here.release()
-        assert go.wait(10)
+        assert go.wait(LIMIT_SECONDS)
         with lock:
             running[0] -= 1
         return 204, "", b""
@@ -439,10 +439,10 @@ def test_so_many_run_beside_each_other_and_no_more() -> None:
     ]
     for thread in threads:
         thread.start()
-    assert all(here.acquire(timeout=10) for _ in range(2))
+    assert all(here.acquire(timeout=LIMIT_SECONDS) for _ in range(2))
     go.set()
     for thread in threads:
-        thread.join(10)
+        thread.join(LIMIT_SECONDS)
     assert (statuses, most) == ([200] * 5, [2])
 
 
@@ -452,18 +452,18 @@ def test_who_waits_too_long_for_a_turn_is_told_to_come_again() -> None:
 
     def wait(asked: Asked) -> Any:
         here.set()
-        assert go.wait(10)
+        assert go.wait(LIMIT_SECONDS)
         return 204, "", b""
 
     world.site.answers["/realtime/open"] = wait
     thread = threading.Thread(target=Client(world.app).post, args=("/comet",), kwargs={"data": "x"})
-    world.channel.limits.__dict__["hook_seconds"] = 10
+    world.channel.limits.__dict__["hook_seconds"] = LIMIT_SECONDS
     thread.start()
-    assert here.wait(10)
+    assert here.wait(LIMIT_SECONDS)
     world.channel.limits.__dict__["hook_seconds"] = 0.2
     answer = world.say()
     go.set()
-    thread.join(10)
+    thread.join(LIMIT_SECONDS)
     assert (answer.status_code, answer.json["error"]["code"]) == (503, "refused")
     assert "Limits.max_hooks" in answer.json["error"]["message"]
 

@@ -25,7 +25,7 @@ from cometware.servers.threaded import held_requests
 from tests.live.held import held
 from tests.live.journal import Journal, MemoryJournal, SharedJournal
 
-GATE_SECONDS = 60
+GATE_SECONDS = 240
 
 app = Flask(__name__)
 app.secret_key = "not a secret"

@@ -13,7 +13,7 @@ from tests.live.clients import new_key
 from tests.live.http import Handshake, connect, drop, request
 from tests.live.server import Server
 
-RUN_SECONDS = 100
+RUN_SECONDS = 240
 KINDS = ("websocket", "sse", "stream", "poll")
 POLLS = ("poll", "plainpoll", "jsonp")
 """Those that are answered once for each request."""

@@ -110,7 +110,7 @@ def connect(port: int, *, receive_buffer: int = 0) -> socket.socket:
         if receive_buffer:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        sock.settimeout(30)
+        sock.settimeout(120)
         sock.connect(("127.0.0.1", port))
     except BaseException:
         sock.close()

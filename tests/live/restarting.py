@@ -6,7 +6,6 @@ import contextlib
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -14,6 +13,7 @@ from collections.abc import Iterator
 from typing import IO, Any
 
 from tests.live.server import ROOT, STOP_SECONDS, Server, _port
+from tests.proxies.foreground import free_port
 
 
 class Restarting:
@@ -22,9 +22,7 @@ class Restarting:
     server: Server
 
     def __init__(self, limits: dict[str, Any], errors: IO[str]) -> None:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = int(probe.getsockname()[1])
+        self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}/comet"
         self._limits = limits
         self._errors = errors

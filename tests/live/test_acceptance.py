@@ -42,7 +42,7 @@ def url(tmp_path: Path) -> Iterator[str]:
 
 
 def sh(command: str) -> str:
-    return subprocess.run(command, shell=True, capture_output=True, text=True, check=True, timeout=30).stdout
+    return subprocess.run(command, shell=True, capture_output=True, text=True, check=True, timeout=240).stdout
 
 
 def test_curl_follows_the_events_and_everybody_sees_what_curl_says(url: str) -> None:

@@ -15,6 +15,7 @@ from cometware import Channel
 from tests.live.restarting import restarting
 from tests.live.server import LIMIT_SECONDS, PATIENT, ROOT, STOP_SECONDS, Server
 from tests.live.test_shell import line_of, running
+from tests.proxies.foreground import free_port
 
 LIMITS = PATIENT
 COMETWARE = (sys.executable, "-m", "cometware")
@@ -107,11 +108,7 @@ def test_where_nobody_listens_both_fail_and_say_so(closed_port: int) -> None:
 
 @pytest.fixture
 def closed_port() -> int:
-    import socket
-
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    return free_port()
 
 
 # send

@@ -308,14 +308,14 @@ def test_two_workers_that_begin_together_fill_it_once(database: Path) -> None:
     statuses = []
 
     def work() -> None:
-        start.wait(10)
+        start.wait(60)
         statuses.append(example.app.test_client().get("/orders").status_code)
 
     threads = [threading.Thread(target=work) for _ in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(30)
+        thread.join(60)
 
     assert statuses == [200] * 4
     assert page(example.app.test_client(), "/orders").count("Station Kiosk 4") == 1

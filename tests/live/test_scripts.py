@@ -12,7 +12,7 @@ from urllib.parse import urlencode
 
 import pytest
 
-from tests.live.server import Server
+from tests.live.server import LIMIT_SECONDS, Server
 
 LIMITS: dict[str, Any] = {}
 KEY = "abcdefghijklmnopqrstuv"
@@ -49,14 +49,14 @@ def test_a_held_script_is_answered_when_something_comes(server: Server) -> None:
     time.sleep(0.3)
     assert answers == []
     server.publish({"late": "\u2028"})
-    waiting.join(10)
+    waiting.join(LIMIT_SECONDS)
     assert [entry["data"] for entry in answers[0]] == [{"late": "\u2028"}]
 
 
 def test_two_held_scripts_on_one_connection(server: Server) -> None:
     (greeting,) = script(server, key=key(3))
     position = greeting["open"]["position"]
-    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=20)
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=LIMIT_SECONDS)
     for number in range(3):
         connection.request("GET", f"/comet?callback=cb&key={key(3)}&after={position}")
         threading.Timer(0.2, server.publish, [number]).start()
@@ -175,15 +175,12 @@ def test_a_browser_that_opens_the_channel_is_shown_its_page(server: Server) -> N
 
 @pytest.mark.parametrize("query", ["transport=stream", "transport=sse&v=1"])
 def test_a_stream_is_sent_one_small_thing_soon_after_its_greeting(query: str, server: Server) -> None:
-    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=10)
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=LIMIT_SECONDS)
+    began, text = time.monotonic(), ""
     connection.request("GET", f"/comet?{query}")
     response = connection.getresponse()
-    text, began = "", 0.0
-    while '"open"' not in text:
-        text += response.read1().decode()
-    began = time.monotonic()
     while '"ping"' not in text:
         text += response.read1().decode()
     took = time.monotonic() - began
     connection.close()
-    assert 0.08 < took < 2
+    assert 0.08 < took < 15, "not with the greeting, and long before the heartbeat"

@@ -10,14 +10,20 @@ import pytest
 
 from tests.conformance.sockjs.session import PRELUDE, fresh, opened, post, post_bytes, stream
 from tests.live.raw import UPGRADE, Line, ask, head, open_websocket
-from tests.live.server import Server, serve
+from tests.live.server import PATIENT, Server, serve
 
 BASE = "/comet/sockjs"
 
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Server]:
-    with serve({"session_seconds": 1}) as server:
+    with serve(PATIENT | {"session_seconds": 60}) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def forgetful() -> Iterator[Server]:
+    with serve(PATIENT | {"session_seconds": 1}) as server:
         yield server
 
 
@@ -27,7 +33,8 @@ def hasty() -> Iterator[Server]:
         yield server
 
 
-def test_it_is_present_and_its_name_is_shown_nowhere(server: Server) -> None:
+def test_it_is_present_and_its_name_is_shown_nowhere(forgetful: Server) -> None:
+    server = forgetful
     session = fresh(BASE)
     _, line = stream(server.port, session + "/xhr_streaming")
     with line:
@@ -82,12 +89,12 @@ def test_a_refusal_behind_the_101_of_another_server_is_told_in_a_frame() -> None
         assert line.close_code() == 1000
 
 
-def test_a_session_that_nobody_asks_for_ends(server: Server) -> None:
+def test_a_session_that_nobody_asks_for_ends(forgetful: Server) -> None:
     session = fresh(BASE)
-    before = len(server.journal(kind="close"))
-    opened(server.port, session)
-    server.journal(before + 1, kind="close")
-    assert post(server.port, session + "/xhr_send", b'["a"]').status == 404
+    before = len(forgetful.journal(kind="close"))
+    opened(forgetful.port, session)
+    forgetful.journal(before + 1, kind="close")
+    assert post(forgetful.port, session + "/xhr_send", b'["a"]').status == 404
 
 
 def test_a_user_who_is_revoked_is_told_at_the_poll_and_at_the_next(server: Server) -> None:

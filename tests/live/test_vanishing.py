@@ -22,16 +22,26 @@ HOLDING = [transport for transport in TRANSPORTS if transport is not PlainPoll]
 
 
 @pytest.fixture(scope="module")
+def polled_server() -> Iterator[Server]:
+    """One that does not close a client between two polls, however late the next is."""
+    with serve(LIMITS | {"grace_seconds": 3}) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
 def hasty_server() -> Iterator[Server]:
     """A server that notices silence within seconds."""
-    limits = {"heartbeat_seconds": 0.5, "pong_seconds": 0.5, "poll_seconds": 0.5, "grace_seconds": 0.5}
+    limits = {"heartbeat_seconds": 0.5, "pong_seconds": 2, "poll_seconds": 0.5, "grace_seconds": 0.5}
     with serve(limits) as server:
         yield server
 
 
 @pytest.mark.parametrize("reset", [False, True], ids=["FIN", "RST"])
 @pytest.mark.parametrize("transport", HOLDING)
-def test_the_end_of_a_socket_is_noticed_at_once(server: Server, transport: type[Client], reset: bool) -> None:
+def test_the_end_of_a_socket_is_noticed_at_once(
+    server: Server, polled_server: Server, transport: type[Client], reset: bool
+) -> None:
+    server = polled_server if transport is LongPoll else server
     client = transport(server)
     client.open()
     if isinstance(client, LongPoll):
@@ -63,12 +73,12 @@ def test_half_a_close_is_an_end_too(server: Server) -> None:
         server.journal(1, client=client.id, kind="close")
 
 
-def test_a_poll_ends_an_older_poll_at_once(server: Server) -> None:
-    with LongPoll(server) as older:
+def test_a_poll_ends_an_older_poll_at_once(polled_server: Server) -> None:
+    with LongPoll(polled_server) as older:
         hold(older)
         with older.hop(LongPoll) as newer:
             assert older.heartbeat() == {"ping": older.position}
-            server.publish("new")
+            polled_server.publish("new")
             assert newer.data(1) == ["new"]
 
 
@@ -103,10 +113,10 @@ def test_a_stopped_process_with_a_websocket_is_noticed_by_its_silence(hasty_serv
 
 def test_a_websocket_that_answers_pings_is_kept(hasty_server: Server) -> None:
     with WebSocket(hasty_server) as client:
-        for _ in range(4):
+        for _ in range(6):  # the silent are gone by then
             client.heartbeat()
         assert client.frames is not None
-        assert client.frames.pings >= 3
+        assert client.frames.pings >= 5
         assert hasty_server.life_of(client.id) == ["open"]
 
 
@@ -114,9 +124,9 @@ def test_a_pong_may_take_longer_than_a_heartbeat() -> None:
     with serve({"heartbeat_seconds": 0.5, "pong_seconds": 1.5}) as server, Line(server.port) as silent:
         silent.send(request("GET", "/comet", UPGRADE))
         assert silent.head().status == 101
-        pings = [silent.frame() for _ in range(3)]
-        assert pings == [(0x9, b"")] * 3
-        assert silent.read_to_end() == b""
+        pings = silent.read_to_end()
+        assert pings == b"\x89\0" * (len(pings) // 2)
+        assert len(pings) >= 4
 
 
 @pytest.mark.parametrize("transport", [transport for transport in HOLDING if transport is not LongPoll])

@@ -14,7 +14,7 @@ from cometware.core.entry import Message
 from cometware.errors import Gap
 from cometware.logs.base import Log
 
-SECONDS = 30
+SECONDS = 60
 
 
 class LogContract(ABC):

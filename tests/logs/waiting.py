@@ -8,7 +8,7 @@ from typing import Any
 
 from cometware.logs.base import Log
 
-SECONDS = 30
+SECONDS = 60
 
 
 def until(log: Log, is_so: Callable[[], Any]) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import secrets
 import shutil
 import signal
 import socket
@@ -16,7 +17,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-LISTENING_SECONDS = 15.0
+LISTENING_SECONDS = 60.0
 STOPPING_SECONDS = 3.0
 TRIES = 3
 
@@ -50,10 +51,17 @@ def find_program(name: str) -> str:
 
 
 def free_port() -> int:
-    """Return a loopback port that was free a moment ago: whoever takes it must be ready to be refused."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """Return a loopback port that is free and that the system gives to nobody who asks for any.
+
+    So a server may leave it and come back to it. It is drawn by lot: tests that run side by side do not draw the same.
+    """
+    lowest = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    ports = range(10_000, lowest if lowest > 12_000 else 60_000)
+    while True:
+        port = secrets.choice(ports)
+        with contextlib.suppress(OSError), socket.socket() as probe:
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 class Foreground:

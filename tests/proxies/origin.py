@@ -25,7 +25,7 @@ from urllib.parse import parse_qs
 from foreground import listening
 
 EVENTS = 4
-PATIENCE_SECONDS = 30.0
+PATIENCE_SECONDS = 90.0
 HTML = "text/html; charset=utf-8"
 
 # It runs in every engine, from Internet Explorer 6 on.

@@ -57,7 +57,7 @@ def outgoing(upstream: int) -> Iterator[Outgoing]:
 
     thread = threading.Thread(target=asyncio.run, args=(run(),))
     thread.start()
-    stop = started.result(10)
+    stop = started.result(60)
     try:
         yield proxy
     finally:

@@ -129,7 +129,7 @@ def _haproxy(upstream: int, *lines: str, bind: str = "") -> AbstractContextManag
             "    maxconn 4096",
             "defaults",
             "    mode http",
-            "    timeout connect 5s",
+            "    timeout connect 60s",
             "    timeout client 60s",
             "    timeout server 60s",
             "    timeout tunnel 1h",

@@ -23,7 +23,7 @@ from websockets.sync.client import connect
 
 # How long nothing must come before we say that a proxy holds it back. Too short can only hide a fault.
 HELD_SECONDS = 0.3
-PATIENCE_SECONDS = 10.0
+PATIENCE_SECONDS = 60.0
 GZIP = 31  # zlib's number for its format
 
 keys = itertools.count()

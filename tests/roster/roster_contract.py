@@ -10,7 +10,7 @@ import pytest
 from cometware import Limits, Position
 from cometware.roster.base import Arrival, Record, Roster, RosterFull, State
 
-SECONDS = 30
+SECONDS = 60
 
 
 def knock(roster: Roster, id: str, key: str | None, user: str | None, now: float) -> tuple[Record, bool]:

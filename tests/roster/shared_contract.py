@@ -18,7 +18,7 @@ from cometware.roster.base import Arrival, Idle, Record, State, Turn
 from cometware.roster.factstore import HELD, TAKEN, UNKNOWN, FactStore
 from cometware.roster.shared import Following, SharedRoster
 
-SECONDS = 30
+SECONDS = 60
 LEASE = 3600
 """Seconds: longer than any test takes. Who is to be dead resigns, and the time by which a worker judges is an argument."""
 LIMITS = Limits(lease_seconds=LEASE, store_seconds=SECONDS)

@@ -13,7 +13,7 @@ import pytest
 from cometware import Limits, LogUnavailable
 from cometware.stores.base import Store
 
-SECONDS = 30
+SECONDS = 60
 
 
 def unavailable(ask: Callable[[], Any]) -> LogUnavailable:

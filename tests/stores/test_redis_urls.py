@@ -12,7 +12,8 @@ import pytest
 
 from cometware import Channel, Limits
 from cometware.stores.redis import place_of
-from tests.redis_server import SECONDS, RedisServer, free_port
+from tests.proxies.foreground import free_port
+from tests.redis_server import SECONDS, RedisServer
 from tests.stores.store_contract import unavailable
 
 LIMITS = Limits(store_seconds=SECONDS)
@@ -57,7 +58,7 @@ def test_tls(tmp_path: Path, started: list[RedisServer]) -> None:
         ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1",
          "-nodes", "-days", "2", "-subj", "/CN=localhost",
          "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1", "-keyout", key, "-out", certificate],
-        check=True, capture_output=True, timeout=SECONDS,
+        check=True, capture_output=True, timeout=240,
     )  # fmt: skip
     plain = RedisServer(tmp_path)
     started.append(plain)
@@ -95,12 +96,12 @@ def test_a_cluster(tmp_path: Path, started: list[RedisServer]) -> None:
     assert min(kept) > 0
 
 
-def watch(tmp_path: Path, master: RedisServer) -> RedisServer:
+def watch(tmp_path: Path, master: RedisServer, down_after_ms: int = 60_000) -> RedisServer:
     """Start a Sentinel that knows a master as `shop`."""
     config = tmp_path / "sentinel.conf"
     config.write_text(
         f"sentinel monitor shop 127.0.0.1 {master.port} 1\n"
-        "sentinel down-after-milliseconds shop 300\n"
+        f"sentinel down-after-milliseconds shop {down_after_ms}\n"
         "sentinel failover-timeout shop 2000\n"
     )
     return RedisServer.sentinel(tmp_path, config)
@@ -117,7 +118,7 @@ def test_a_sentinel_leads_to_the_master(tmp_path: Path, started: list[RedisServe
 def test_after_a_fail_over_the_sentinel_leads_to_the_new_master(tmp_path: Path, started: list[RedisServer]) -> None:
     old = RedisServer(tmp_path / "old")
     new = RedisServer(tmp_path / "new", "--replicaof", "127.0.0.1", str(old.port), "--repl-diskless-sync-delay", "0")
-    sentinel = watch(tmp_path, old)
+    sentinel = watch(tmp_path, old, down_after_ms=300)
     started += [old, new, sentinel]
     channel = works(f"redis+sentinel://127.0.0.1:{sentinel.port}/shop/0")
     before = channel.position
@@ -179,4 +180,4 @@ def test_without_the_package_redis_it_is_told_how_to_get_it() -> None:
         "except ImportError as error: assert \"pip install 'cometware[redis]'\" in str(error)\n"
         "else: raise AssertionError\n"
     )
-    subprocess.run([sys.executable, "-c", program], check=True, timeout=SECONDS)
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=240)

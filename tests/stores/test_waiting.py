@@ -57,7 +57,7 @@ store.close()
 
 
 def run(program: str, path: Path) -> None:
-    subprocess.run([sys.executable, "-W", "error", "-c", program, str(path)], check=True, timeout=60)
+    subprocess.run([sys.executable, "-W", "error", "-c", program, str(path)], check=True, timeout=240)
 
 
 def test_a_greenlet_waits_while_its_loop_goes_on(tmp_path: Path) -> None:

@@ -16,5 +16,5 @@ def test_a_django_project_tests_its_channel_with_its_own_runner(tmp_path: Path) 
         "DJANGO_DATABASE": str(tmp_path / "site.db"),
         "DJANGO_SETTINGS_MODULE": "tests.hooks.django_site.settings",
     }
-    run = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60)
+    run = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=240)
     assert (run.returncode, "Ran 4 tests" in run.stderr) == (0, True), run.stderr

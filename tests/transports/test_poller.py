@@ -12,7 +12,7 @@ from gevent.event import Event
 
 from cometware.transports.poller import READ, WRITE, Poller
 
-SECONDS = 20
+SECONDS = 60
 
 
 class Ear:

@@ -45,7 +45,7 @@ def waited(client: Client, data: Any) -> None:
     client.send("begun")
     if data == "go":
         gate.set()
-    gate.wait(30)
+    gate.wait(240)
 
 
 @close.on_open
