@@ -37,6 +37,11 @@ if what == 'renew' then
   redis.call('ZADD', KEYS[3], now + ARGV[4], worker)
   redis.call('ZREM', KEYS[4], worker)
   redis.call('ZREMRANGEBYSCORE', KEYS[4], '-inf', now)
+  if tonumber(ARGV[4]) > 0 then  -- who resigns does not tell how long leases are
+    for _, other in ipairs(redis.call('ZRANGEBYSCORE', KEYS[3], now + ARGV[4] + ARGV[5], '+inf')) do
+      redis.call('ZADD', KEYS[3], now + ARGV[4], other)  -- it is from before the clock was set back
+    end
+  end
   local moved = redis.call('SMEMBERS', prefix .. 'moved:' .. worker)
   redis.call('DEL', prefix .. 'moved:' .. worker)
   local dead = {}

@@ -12,6 +12,9 @@ from cometware.roster.facts import Facts
 
 HELD, TAKEN, UNKNOWN = "held", "taken", "unknown"
 
+FAR_SECONDS = 60.0
+"""No lease is longer than another one by more than this: what ends so late is from before the clock was set back."""
+
 
 class Lease(NamedTuple):
     """What a worker learns when it renews its lease.
@@ -55,7 +58,11 @@ class FactStore(Protocol):
     def all(self) -> list[Facts]: ...
 
     def renew(self, worker: str, seconds: float) -> Lease:
-        """Have this worker count as alive for so long."""
+        """Have this worker count as alive for so long; 0: no more. (0 leaves the others alone.)
+
+        Those whose lease ends more than `FAR_SECONDS` later have it for as long as this one from now on: theirs is from
+        before the store's clock was set back, and who is dead would keep it until the clock comes there again.
+        """
         ...
 
     def is_alive(self, worker: str) -> bool: ...

@@ -8,7 +8,7 @@ from importlib.resources import files
 from typing import Any
 
 from cometware.roster.facts import Facts
-from cometware.roster.factstore import Lease
+from cometware.roster.factstore import FAR_SECONDS, Lease
 from cometware.stores.redis import Pipeline, RedisStore
 
 _SCRIPT = files("cometware.roster").joinpath("facts.lua").read_text()
@@ -76,7 +76,7 @@ class RedisFacts:
         return [Facts.read(text.decode()) for text in self._command("HVALS", self._facts)]
 
     def renew(self, worker: str, seconds: float) -> Lease:
-        standing, moved, dead = self._call("renew", worker, seconds)
+        standing, moved, dead = self._call("renew", worker, seconds, FAR_SECONDS)
         return Lease(standing.decode(), [id.decode() for id in moved], [other.decode() for other in dead])
 
     def is_alive(self, worker: str) -> bool:

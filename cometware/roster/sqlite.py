@@ -7,7 +7,7 @@ import time
 from collections.abc import Collection
 
 from cometware.roster.facts import Facts
-from cometware.roster.factstore import HELD, TAKEN, UNKNOWN, Lease
+from cometware.roster.factstore import FAR_SECONDS, HELD, TAKEN, UNKNOWN, Lease
 from cometware.stores.sqlite import SqliteStore
 
 _TABLES = """
@@ -81,6 +81,9 @@ class SqliteFacts:
         known = database.execute("SELECT buried FROM workers WHERE channel = ? AND worker = ?", mine).fetchone()
         standing = UNKNOWN if known is None else HELD if known[0] is None else TAKEN
         database.execute("INSERT OR REPLACE INTO workers VALUES (?, ?, ?, NULL)", (*mine, now + seconds))
+        if seconds:  # who resigns does not tell how long leases are
+            query = "UPDATE workers SET until = ? WHERE channel = ? AND until > ? AND buried IS NULL"
+            database.execute(query, (now + seconds, self._name, now + seconds + FAR_SECONDS))
         moved = database.execute("SELECT id FROM moved WHERE channel = ? AND worker = ?", mine).fetchall()
         database.execute("DELETE FROM moved WHERE channel = ? AND worker = ?", mine)
         database.execute("DELETE FROM workers WHERE channel = ? AND buried < ?", (self._name, now))

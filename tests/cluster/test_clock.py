@@ -6,9 +6,11 @@ The store is SQLite, since redis-server does not come up under libfaketime.
 from __future__ import annotations
 
 import json
+import signal
 import sqlite3
 import time
-from contextlib import ExitStack, closing
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -16,9 +18,9 @@ import pytest
 from tests.cluster.chaos import Worker
 from tests.cluster.test_store_away import At
 from tests.live.clients import LongPoll, WebSocket
-from tests.live.server import LIMIT_SECONDS
+from tests.live.server import LIMIT_SECONDS, PATIENT
 
-LIMITS = {"lease_seconds": 2, "grace_seconds": 2, "heartbeat_seconds": 20, "store_seconds": 20}
+LIMITS = PATIENT | {"lease_seconds": 4, "grace_seconds": 8, "poll_seconds": 55, "store_seconds": 20}
 HOUR = 3600
 
 
@@ -41,16 +43,23 @@ def leases(file: Path) -> list[float]:
         return [row[0] for row in database.execute("SELECT until FROM workers WHERE buried IS NULL")]
 
 
-@pytest.mark.full
-def test_a_clock_that_is_set_back_by_an_hour_is_noticed_by_nobody(clock: Path, tmp_path: Path) -> None:
-    file = tmp_path / "channel.db"
-    (tmp_path / "journal").mkdir()
-    environ = {"CHANNEL": f"sqlite:///{file}", "JOURNAL": str(tmp_path / "journal"), "LIMITS": json.dumps(LIMITS)}
+@contextmanager
+def two_workers(folder: Path) -> Iterator[tuple[list[Worker], ExitStack]]:
+    """Run two workers of the channel in `folder / "channel.db"`; end them behind what is put on the stack."""
+    (folder / "journal").mkdir()
+    environ = {"CHANNEL": f"sqlite:///{folder}/channel.db", "JOURNAL": str(folder / "journal"), "LIMITS": json.dumps(LIMITS)}
     with ExitStack() as stack:
-        workers = [Worker(environ, tmp_path / "errors") for _ in range(2)]
+        workers = [Worker(environ, folder / "errors") for _ in range(2)]
         for worker in workers:
             stack.callback(worker.close)
             worker.await_start()
+        yield workers, stack
+
+
+@pytest.mark.full
+def test_a_clock_that_is_set_back_by_an_hour_is_noticed_by_nobody(clock: Path, tmp_path: Path) -> None:
+    file = tmp_path / "channel.db"
+    with two_workers(tmp_path) as (workers, stack):
         one, two = (At(worker) for worker in workers)
         dying = stack.enter_context(WebSocket(one))
         socket, poll = stack.enter_context(WebSocket(two)), stack.enter_context(LongPoll(two))
@@ -66,6 +75,7 @@ def test_a_clock_that_is_set_back_by_an_hour_is_noticed_by_nobody(clock: Path, t
         while len(found := leases(file)) != 2 or max(found) > time.time() - HOUR / 2:
             assert time.monotonic() < deadline, f"the leases are not renewed by the new clock: {found}"
             assert [client.waiting(1) for client in (dying, socket, poll)] == [[], [], []]
+        poll.listen()  # it is here while the other one's end is awaited
         workers[0].kill()
         (line,) = two.journal(1, kind="close")
         assert (line["client"], line["reason"]) == (dying.id, "timeout")
@@ -73,3 +83,16 @@ def test_a_clock_that_is_set_back_by_an_hour_is_noticed_by_nobody(clock: Path, t
         for client in (socket, poll):
             assert client.data(1) == ["after"]
         assert two.get("/history/100")[0][1] == "before"
+
+
+@pytest.mark.full
+def test_a_worker_that_dies_just_as_the_clock_is_set_back_is_missed_as_any_other(clock: Path, tmp_path: Path) -> None:
+    with two_workers(tmp_path) as (workers, stack):
+        one, two = (At(worker) for worker in workers)
+        dying = stack.enter_context(WebSocket(one))
+        stack.enter_context(WebSocket(two))  # a worker holds a lease from its first request on
+        workers[0].process.send_signal(signal.SIGSTOP)  # so its lease is not renewed by the new clock
+        clock.write_text(f"-{HOUR}\n")
+        workers[0].process.kill()
+        (line,) = two.journal(1, kind="close")
+        assert (line["client"], line["reason"]) == (dying.id, "timeout")

@@ -15,7 +15,7 @@ import pytest
 from cometware import Limits, LogUnavailable, Position
 from cometware.core.events import REVOKED, Close
 from cometware.roster.base import Arrival, Idle, Record, State, Turn
-from cometware.roster.factstore import HELD, TAKEN, UNKNOWN, FactStore
+from cometware.roster.factstore import FAR_SECONDS, HELD, TAKEN, UNKNOWN, FactStore
 from cometware.roster.shared import Following, SharedRoster
 
 SECONDS = 60
@@ -304,6 +304,21 @@ class SharedRosterContract:
         assert list(new.renew(100 * LEASE).dead) == []
         assert list(new.renew(100.5 * LEASE).dead) == []
         assert list(new.renew(102 * LEASE).dead) == [one.worker]
+
+    def test_a_worker_that_died_just_as_the_clock_was_set_back_is_found_dead_all_the_same(
+        self, one: SharedRoster, two: SharedRoster
+    ) -> None:
+        store, deadline = two._store, time.monotonic() + SECONDS
+        store.renew(one.worker, 3600)  # as by the clock of an hour later
+        while one.worker not in store.renew(two.worker, 0.01).dead:
+            assert time.monotonic() < deadline, "a dead worker keeps its lease"
+
+    def test_a_worker_with_a_longer_lease_than_ours_keeps_it(self, one: SharedRoster, two: SharedRoster) -> None:
+        store = two._store
+        store.renew(one.worker, FAR_SECONDS)
+        for _ in range(10):
+            assert one.worker not in store.renew(two.worker, 0.001).dead
+        assert store.is_alive(one.worker)
 
     def test_on_close_is_run_again_if_its_worker_died(self, one: SharedRoster, two: SharedRoster) -> None:
         record = come(one)
