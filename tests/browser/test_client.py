@@ -15,7 +15,7 @@ from engines import tool
 from masks import BROWSERS_OF_OLD
 from playwright.sync_api import Browser, Page
 from proxies import through
-from website import Site
+from website import LOADING, Site
 
 STATIC = Path(__file__).resolve().parents[2] / "cometware" / "static"
 ALL = ["websocket", "stream", "xhr", "eventsource", "poll", "jsonp", "short"]
@@ -110,14 +110,14 @@ DOWNGRADES: dict[str, tuple[tuple[str, ...], str]] = {
 @pytest.mark.parametrize("name", DOWNGRADES)
 def test_a_browser_without_a_feature_takes_the_next_best(name: str, site: Site, open_page: OpenPage) -> None:
     without, expected = DOWNGRADES[name]
-    page = open_page(site.page(), *without)
+    page = open_page(site.page(times=LOADING if expected == "jsonp" else None), *without)
     chat(site, page)
     assert page.evaluate("comet.transport") == expected
 
 
 def test_a_foreign_channel_without_cors_is_reached_by_script_tags(open_page: OpenPage) -> None:
     with Site() as home, Site(origins=home.url) as other:
-        page = open_page(home.page(at=f"{other.url}/comet"), "WebSocket", "CORS")
+        page = open_page(home.page(at=f"{other.url}/comet", times=LOADING), "WebSocket", "CORS")
         chat(other, page)
         assert page.evaluate("comet.transport") == "jsonp"
 

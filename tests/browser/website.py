@@ -21,6 +21,8 @@ LIMITS = PATIENT | {"heartbeat_seconds": 20}
 HERE = Path(__file__).resolve().parent
 PATIENT_TIMES = {"race": 60_000, "silent": 60_000, "giveUp": 90_000, "margin": 60_000, "check": 60_000}
 """`Cometware.times` under which a transport that is only slow is not left for another."""
+LOADING = {"race": 300}
+"""How often script tags ask while a page is loading."""
 
 
 class Site:
@@ -91,6 +93,7 @@ class Site:
 
         Its client is patient (`PATIENT_TIMES`), but for what `times` says.
         """
-        query["times"] = PATIENT_TIMES | (times or {})
+        scripts = query.get("options", {}).get("transports") == ["jsonp"]
+        query["times"] = PATIENT_TIMES | (LOADING if scripts else {}) | (times or {})
         texts = {name: value if isinstance(value, str) else json.dumps(value) for name, value in query.items()}
         return f"{self.url}/page?{urlencode(texts)}"
