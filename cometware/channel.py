@@ -18,6 +18,7 @@ from cometware.limits import Limits
 from cometware.logs.base import Log, real_lock
 from cometware.questions import Questions
 from cometware.roster.base import Presence, Record, Roster, State
+from cometware.stores.base import masked
 from cometware.stores.schemes import named
 
 Handler = TypeVar("Handler", bound=Callable[..., Any])
@@ -79,13 +80,18 @@ class Channel:
         _channels.add(self)
 
     def move(self, url: str) -> None:
-        """Have the channel live at another URL; before its first use.
+        """Have the channel live at another URL; before its first use. It may be told at any time where it lives already.
 
         Raises:
-            ValueError: It is in use already, or the URL's scheme is unknown.
+            ValueError: It is in use already, at another URL; or the URL's scheme is unknown.
         """
+        if url == self.url:
+            return
         if self._opened is not None:
-            raise ValueError(f"the channel is in use at {self.url!r} already; expected another URL before its first use")
+            raise ValueError(
+                f"the channel was used at {masked(self.url)!r} while the application was loaded, so it cannot be moved to "
+                f"{masked(url)!r}; expected the same URL in both places, or no use of the channel before requests come"
+            )
         self._make = named(url, self.name, self.limits)
         self.url = url
 

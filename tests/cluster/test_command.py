@@ -18,10 +18,12 @@ from tests.proxies.foreground import free_port
 
 
 @contextmanager
-def workers(channel: str, *options: str, journal: Path) -> Iterator[Server]:
-    command = [sys.executable, "-m", "cometware", "serve", "tests.live.app:app", "--bind", f"127.0.0.1:{free_port()}"]
+def workers(
+    channel: str, *options: str, journal: Path, application: str = "tests.live.app:app", **environ: str
+) -> Iterator[Server]:
+    command = [sys.executable, "-m", "cometware", "serve", application, "--bind", f"127.0.0.1:{free_port()}"]
     command += ["--workers", "2", "--channel", channel, *options]
-    with serve({"lease_seconds": 1}, command=command, environ={"JOURNAL": str(journal)}) as server:
+    with serve({"lease_seconds": 1}, command=command, environ={"JOURNAL": str(journal), **environ}) as server:
         yield server
 
 
@@ -73,9 +75,22 @@ def test_several_workers_of_a_log_in_memory_are_warned_of_at_the_start(tmp_path:
         assert server.errors.count("several processes serve the channel, but its log 'memory:'") == 1
 
 
+@pytest.mark.full
+def test_who_uses_the_channel_while_loading_may_be_told_where_it_is(url: str, tmp_path: Path) -> None:
+    with workers(url, journal=tmp_path, application="tests.live.preloaded:app", CHANNEL=url) as server:
+        assert [data for _, data in server.get("/history/10")] == ["while loading"]
+
+
 @pytest.mark.parametrize(
     ("application", "channel", "said"),
     [
+        pytest.param(
+            "tests.live.preloaded:app",
+            "redis://ann:secret@host/0",
+            "the channel was used at 'memory:' while the application was loaded, so it cannot be moved to "
+            "'redis://ann:***@host/0'",
+            marks=pytest.mark.full,
+        ),
         pytest.param("tests.live.nothing:app", "memory:", "there is no module 'tests.live.nothing'", marks=pytest.mark.full),
         ("tests.live.app:app", "nosql://x", "unknown scheme 'nosql'"),
     ],
@@ -87,4 +102,5 @@ def test_what_cannot_be_served_is_said_once_and_ends_the_command(application: st
     )
     assert result.returncode == 4
     assert said in result.stderr
+    assert "secret" not in result.stderr + result.stdout
     assert "Traceback" not in result.stderr
