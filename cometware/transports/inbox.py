@@ -119,21 +119,28 @@ class Inboxes:
         early = record.early
         if early is None:
             early = record.early = {}
-            self._worker.clock.timer(limits.order_seconds).start(self._give_up, record, early)
             if self._worker.roster.is_shared:
                 gevent.spawn(self._look_elsewhere, record, early)
+            else:
+                self._worker.clock.timer(limits.order_seconds).start(self._give_up, record, early)
         if sum(map(len, early.values())) >= limits.max_waiting_messages:
-            source.refused(BadFrame("number", "too many messages wait for one that is missing", accepted=record.queued))
+            source.refused(_unsure() if self._worker.roster.is_shared else _missing(number, record.queued))
             return
         early.setdefault(number, []).append((event, source))
 
     def _look_elsewhere(self, record: Record, early: dict[int, list[tuple[Received, Source]]]) -> None:
         """The messages before these may be with another worker: go on when it has handled them."""
+        deadline, is_sure = time.monotonic() + self._worker.limits.order_seconds, False
         while record.early is early:
+            if time.monotonic() > deadline:
+                self._give_up(record, early, is_sure=is_sure)
+                return
             gevent.sleep(_ELSEWHERE_SECONDS)
             try:
                 self._worker.roster.catch_up(record)  # and take nothing: who gives up must not keep it from others
+                is_sure = True
             except LogUnavailable:
+                is_sure = False
                 continue
             if record.early is early and record.inbox is None and record.accepted > record.queued:
                 record.queued = record.accepted
@@ -142,14 +149,14 @@ class Inboxes:
                         source.handled(number)
                 self._release(record)
 
-    def _give_up(self, record: Record, early: dict[int, list[tuple[Received, Source]]]) -> None:
+    def _give_up(self, record: Record, early: dict[int, list[tuple[Received, Source]]], *, is_sure: bool = True) -> None:
         if record.early is not early:
             return
         record.early = None
+        taken = max(record.queued, record.accepted)
         for number in sorted(early):
-            message = f"got number {number}, expected {record.queued + 1}; renumber from accepted + 1"
             for _, source in early[number]:
-                source.refused(BadFrame("number", message, accepted=record.queued))
+                source.refused(_missing(number, taken) if is_sure else _unsure())
 
     def end(self, record: Record, reason: str) -> None:
         """Run `on_close` behind what the client said before."""
@@ -267,8 +274,7 @@ class Inboxes:
             source.handled(number)
             return
         record.queued = record.accepted
-        message = f"got number {number}, expected {record.accepted + 1}; renumber from accepted + 1"
-        source.refused(BadFrame("number", message, accepted=record.accepted))
+        source.refused(_unsure() if turn is None else _missing(number, record.accepted))
 
     def _accept(self, record: Record, number: int) -> bool:
         """Have every worker know what is handled here, before the sender does. If the store stays away, only we know it:
@@ -285,18 +291,18 @@ class Inboxes:
                     return False
             gevent.sleep(_ELSEWHERE_SECONDS)
 
-    def _turn(self, record: Record, number: int) -> Turn:
-        """Wait until no other worker is at this client's messages; `EARLY` if that takes too long, or nobody knows."""
+    def _turn(self, record: Record, number: int) -> Turn | None:
+        """Wait until no other worker is at this client's messages; None if that takes too long, or nobody knows."""
         deadline = time.monotonic() + self._worker.limits.answer_seconds
         while True:
             try:
                 turn = self._worker.roster.turn(record, number)
             except LogUnavailable:
-                return Turn.EARLY
+                return None
             if turn is not Turn.BUSY:
                 return turn
             if time.monotonic() > deadline:
-                return Turn.EARLY
+                return None
             gevent.sleep(_ELSEWHERE_SECONDS)
 
     def _handle(self, record: Record, received: Received, source: Source) -> None:
@@ -314,6 +320,17 @@ class Inboxes:
             call()
         except Exception:
             report(what)
+
+
+def _missing(number: int, taken: int) -> BadFrame:
+    """Others come before this message: it is upon the sender to send them. Only who is sure may say so."""
+    message = f"got number {number}, expected {taken + 1}; renumber from accepted + 1"
+    return BadFrame("number", message, accepted=taken)
+
+
+def _unsure() -> BadFrame:
+    """Others come before this message, and another worker may have handled them."""
+    return BadFrame("away", "the channel's store does not say what came before this message; send the same numbers again")
 
 
 class Reply(NamedTuple):

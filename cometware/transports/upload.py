@@ -176,7 +176,7 @@ def upload(worker: Worker, record: Record, events: Sequence[Event], dialect: str
             return Answer(503, _error("slow", message, accepted=record.accepted))
         if ticket.error is not None:
             error = ticket.error
-            status = {"number": 409, "closed": 410}.get(error.code, 400)
+            status = {"number": 409, "closed": 410, "away": 503}.get(error.code, 400)
             return Answer(status, _error(error.code, error.message, **error.details))
     return Answer(200, {"accepted": record.accepted})
 

@@ -16,7 +16,7 @@ from websockets.server import ServerProtocol
 
 from cometware.core import framing
 from cometware.core.entry import Position
-from cometware.core.events import HISTORY_LOST, Close, Left, Pinged
+from cometware.core.events import AWAY, HISTORY_LOST, Close, Left, Pinged
 from cometware.core.negotiation import SUBPROTOCOL, NotNegotiable
 from cometware.core.text import shown
 from cometware.dialects.base import Shape
@@ -207,8 +207,10 @@ class WebSocket(Connection):
             self.write(self.shape.write(self.shape.dialect.accepted(self.record.accepted)))
 
     def refused(self, error: BadFrame) -> None:
-        """Tell the peer what was wrong; the connection stays."""
-        if not self.closed:
+        """Tell the peer what was wrong; the connection stays, unless it is not the peer's fault."""
+        if error.code == "away":
+            self.end(Close(AWAY, error.message))
+        elif not self.closed:
             self.write(self.shape.write(self.shape.dialect.error(error.code, error.message, error.details)))
 
     # The wheel and the end

@@ -85,15 +85,19 @@ class Worker:
             command, cwd=ROOT, env=self._environ, stdin=subprocess.DEVNULL, stdout=self._errors, stderr=self._errors
         )
 
+    @property
+    def listens(self) -> bool:
+        try:
+            socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
+        except OSError:
+            return False
+        return True
+
     def await_start(self, seconds: float = 60) -> None:
         deadline = time.monotonic() + seconds
-        while True:
-            try:
-                socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
-                return
-            except OSError:
-                assert time.monotonic() < deadline, "a worker does not start"
-                time.sleep(0.05)
+        while not self.listens:
+            assert time.monotonic() < deadline, "a worker does not start"
+            time.sleep(0.05)
 
     def kill(self) -> None:
         self.process.send_signal(signal.SIGCONT)
@@ -246,6 +250,8 @@ class _Trouble(threading.Thread):
     def run(self) -> None:
         begin, report = time.monotonic(), self._report
         while not self.enough.wait(1):
+            if sum(worker.listens for worker in self._crew) < 2:
+                continue  # on a machine so busy that they take seconds to start, nobody would ever be served
             elapsed = time.monotonic() - begin
             worker = self._dice.choice(self._crew)
             self.troubled.setdefault(worker.process.pid, []).append(time.time())

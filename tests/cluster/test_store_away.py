@@ -13,12 +13,12 @@ import pytest
 from cometware import Channel, Limits, LogUnavailable
 from tests.cluster.chaos import Worker
 from tests.cluster.workers import cluster
-from tests.live.clients import LongPoll, WebSocket, new_key
+from tests.live.clients import Ended, LongPoll, WebSocket, new_key
 from tests.live.http import Body, connect, request
 from tests.live.server import LIMIT_SECONDS, Server
 from tests.redis_server import RedisServer
 
-LIMITS = {"store_seconds": 1, "lease_seconds": 2, "heartbeat_seconds": 20}
+LIMITS = {"store_seconds": 1, "order_seconds": 1, "lease_seconds": 2, "heartbeat_seconds": 20}
 
 
 class At(Server):
@@ -115,6 +115,34 @@ def test_a_message_is_not_acknowledged_before_all_workers_know_that_it_is_handle
         status, _, answer = two.request("POST", "/comet", message, headers)
         assert (status, json.loads(answer)) == (200, {"accepted": 2})
         assert [line["data"] for line in two.journal(kind="begin", client=client.id)] == [gate, "next"]
+
+
+@pytest.mark.parametrize("way", ["post", "websocket"])
+def test_who_cannot_ask_redis_says_of_no_message_that_one_before_it_is_missing(
+    redis: RedisServer, servers: tuple[Server, Server], way: str
+) -> None:
+    """Its numbers would begin anew, and what it sends then be taken for a repeat."""
+    one, two = servers
+    message = {"n": 2, "event": "note", "data": "second"}
+    with WebSocket(two) as socket:
+        headers = {"Comet-Key": socket.key, "Content-Type": "application/json"}
+        status, _, _ = one.request("POST", "/comet", b'{"n":1,"event":"note","data":"first"}', headers)
+        assert status == 200
+        redis.kill()
+        if way == "post":
+            status, _, body = two.request("POST", "/comet", json.dumps(message).encode(), headers)
+            assert (status, json.loads(body)["error"]["code"]) == (503, "away")
+        else:
+            socket.send_shape(message)
+            with pytest.raises(Ended):
+                socket.answer()
+            assert socket.close_code is not None and socket.close_code[0] == 4004
+        redis.start()
+        status = 503
+        while status == 503:
+            status, _, body = two.request("POST", "/comet", json.dumps(message).encode(), headers)
+        assert (status, json.loads(body)) == (200, {"accepted": 2})
+        assert [line["data"] for line in one.journal(2, kind="begin", client=socket.id)] == ["first", "second"]
 
 
 def test_when_redis_forgets_everything_it_is_told_and_goes_on(redis: RedisServer, servers: tuple[Server, Server]) -> None:
