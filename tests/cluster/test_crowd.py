@@ -50,12 +50,13 @@ def test_who_hops_between_workers_that_are_killed_hears_all_and_is_answered(
             worker = dice.choice(crew)
             worker.kill()
             worker.start()
+            worker.await_start()
         publisher.ended.set()
-        publisher.join(30)
+        publisher.join(120)
         crowd.rest()
-        everybody = crowd.await_number(report.published, 60)
+        everybody = crowd.await_number(report.published, 120)
         ended.set()
-        asker.join(60)
+        asker.join(120)
         assert not crowd.mistakes()
         assert everybody, [repr(one.connection) for one in crowd.listeners if one.last < report.published]
         assert crowd.heard >= report.published * count * 0.5 and crowd.hops > seconds
