@@ -105,6 +105,7 @@ class Store(ABC, Generic[Connection, Group]):
         mine = waiter()
         call = Call(operation, time.monotonic() + self.limits.store_seconds, mine)
         self._put(call)
+        mine.before(self._ring)  # at the end of a loop's turn: what many clients ask within it is one group
         if not mine.wait(self.limits.store_seconds):
             call.deadline = 0.0
             raise LogUnavailable(self.url, self._trouble)
@@ -119,6 +120,7 @@ class Store(ABC, Generic[Connection, Group]):
             LogUnavailable: Too many operations wait already (`Limits.max_waiting_operations`).
         """
         self._put(Call(operation, time.monotonic() + self.limits.store_seconds, None))
+        self._ring()
 
     def subscribe(self, wake: Callable[[Connection], None]) -> None:
         """Have `wake` called in the store's thread after each group, before its callers go on; when another process has
@@ -155,11 +157,16 @@ class Store(ABC, Generic[Connection, Group]):
                     f"{len(self._calls)} operations wait already (Limits.max_waiting_operations); last seen: {self._trouble}",
                 )
             self._calls.append(call)
+
+    def _ring(self) -> None:
+        """Let the thread see what was put; it begins with the first."""
+        with self._guard:
+            if self._closing:
+                return  # which has rung
             if self._bell is None:
                 self._bell = Bell()
                 start_thread(self._run)
-            elif len(self._calls) == 1:
-                self._bell.ring()
+            self._bell.ring()
 
     # What each kind of store does in its own way, in its thread
 
@@ -199,10 +206,8 @@ class Store(ABC, Generic[Connection, Group]):
     def _run(self) -> None:
         self._thread = thread_id()
         assert self._bell is not None
-        ringing = True
         while not (self._closing and not self._calls):
-            if not ringing:
-                self._bell.wait(self._pause())
+            self._bell.wait(self._pause())
             try:
                 with self._working:
                     self._hear()
@@ -211,7 +216,6 @@ class Store(ABC, Generic[Connection, Group]):
                 _log.exception("cometware: a fault in the store's thread")
                 self._lost("a fault in the store's thread; see the log")
             self._expire()
-            ringing = bool(self._calls) and self._connection is not None
         if self._connection is not None:
             self._leave(self._connection)
             self._connection = None
@@ -269,6 +273,8 @@ class Store(ABC, Generic[Connection, Group]):
                 call = self._calls.popleft()
                 if call.deadline > now:  # or its caller has given up
                     calls.append(call)
+            if self._calls and self._bell is not None:
+                self._bell.ring()  # the rest is the next group
         return calls
 
     def _finish(self, calls: list[Call[Group]]) -> None:

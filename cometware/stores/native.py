@@ -10,11 +10,13 @@ import select
 import sys
 from collections import deque
 from collections.abc import Callable
+from functools import cache
 from importlib import import_module
 from typing import Any, Protocol
 from weakref import WeakKeyDictionary
 
 
+@cache
 def original(module: str, name: str) -> Any:
     """Return what the standard library has under this name, also where gevent has replaced it."""
     monkey = sys.modules.get("gevent.monkey")
@@ -33,7 +35,10 @@ def thread_id() -> int:
 
 
 class Bell:
-    """Wakes one native thread, from any thread. It may wait for sockets at the same time."""
+    """Wakes one native thread, from any thread. It may wait for sockets at the same time.
+
+    Whoever rings has put down before what the thread is to see; rung twice before it wakes is rung once.
+    """
 
     def __init__(self) -> None:
         self._reader, self._writer = os.pipe()
@@ -41,6 +46,7 @@ class Bell:
         os.set_blocking(self._writer, False)
         self._poll = original("select", "poll")()
         self._poll.register(self._reader, select.POLLIN)
+        self._rung = False
 
     def watch(self, descriptor: int) -> None:
         """Let whatever can be read here wake the thread, too; it is for the caller to read it."""
@@ -50,10 +56,9 @@ class Bell:
         self._poll.unregister(descriptor)
 
     def ring(self) -> None:
-        try:
+        if not self._rung:
+            self._rung = True
             os.write(self._writer, b"\0")
-        except BlockingIOError:
-            pass  # it has been rung often enough
 
     def wait(self, seconds: float) -> None:
         """Return when it has been rung, a socket can be read, or the time is over."""
@@ -62,6 +67,7 @@ class Bell:
                 os.read(self._reader, 4096)
             except BlockingIOError:
                 pass
+            self._rung = False  # not sooner: a ring in between is seen by who returns now
 
     def close(self) -> None:
         os.close(self._reader)
@@ -72,6 +78,10 @@ class Waiter(Protocol):
     """One wait of one caller. `wake` may be called before, from any thread; it is remembered."""
 
     def wake(self) -> None: ...
+
+    def before(self, call: Callable[[], None]) -> None:
+        """Have this called before the caller waits: by an event loop once at the end of its turn, however many ask for it."""
+        ...
 
     def wait(self, seconds: float) -> bool:
         """Wait until woken. Was it, within this time?"""
@@ -95,6 +105,9 @@ class _ThreadWaiter:
     def wake(self) -> None:
         self._lock.release()
 
+    def before(self, call: Callable[[], None]) -> None:
+        call()
+
     def wait(self, seconds: float) -> bool:
         woken: bool = self._lock.acquire(timeout=seconds)
         return woken
@@ -111,6 +124,9 @@ class _GreenletWaiter:
     def wake(self) -> None:
         self._bell.ring(self._waiter)
 
+    def before(self, call: Callable[[], None]) -> None:
+        self._bell.at_end(call)
+
     def wait(self, seconds: float) -> bool:
         with sys.modules["gevent"].Timeout(seconds, False):
             self._waiter.get()
@@ -124,6 +140,8 @@ class _HubBell:
     def __init__(self, hub: Any) -> None:
         self._ready: deque[Any] = deque()
         self._rung = False
+        self._loop = hub.loop
+        self._due: list[Callable[[], None]] = []
         self._watcher: Any = hub.loop.async_(ref=False)
         self._watcher.start(self._answer)
 
@@ -137,6 +155,18 @@ class _HubBell:
         self._rung = False  # before the first is taken: who comes later rings again
         while self._ready:
             self._ready.popleft().switch(True)
+
+    def at_end(self, call: Callable[[], None]) -> None:
+        """In the loop's own thread: have this called at the end of this turn, once."""
+        if not self._due:
+            self._loop.run_callback(self._end)
+        if call not in self._due:
+            self._due.append(call)
+
+    def _end(self) -> None:
+        due, self._due = self._due, []
+        for call in due:
+            call()
 
 
 _hub_bells: WeakKeyDictionary[Any, _HubBell] = WeakKeyDictionary()
