@@ -7,11 +7,11 @@ import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, replace
+from functools import lru_cache
 from typing import Any, TypeAlias
 
 from werkzeug.datastructures import MIMEAccept
-from werkzeug.http import parse_options_header
-from werkzeug.wrappers import Request
+from werkzeug.http import parse_accept_header, parse_options_header
 
 from cometware import assets
 from cometware.channel import Channel
@@ -36,6 +36,8 @@ from cometware.transports.worker import Worker
 
 _HANDLER_THREADS = 8
 """Native threads for handlers where the server's own requests run in threads, unless `threads` says otherwise."""
+_ACCEPTS = 32
+"""Values of `Accept` that are remembered."""
 _DISCARDED_BYTES = 32 * 1024 * 1024
 _FIX = "`cometware serve`, gevent.pywsgi with handler_class=cometware.Handler and `gunicorn -k gevent` carry all"
 _NOTHING = Asked(Transport.POST, native=False)
@@ -238,11 +240,10 @@ def _check(server: Server, asked: Asked) -> None:
 
 def facts(environ: Environ) -> Facts:
     """Read from a WSGI environ what negotiation needs."""
-    accept: MIMEAccept = Request(environ).accept_mimetypes
     offered = environ.get("HTTP_SEC_WEBSOCKET_PROTOCOL", "")
     return Facts(
         method=environ["REQUEST_METHOD"],
-        accept=(accept.best_match(ACCEPTED) if accept else None) or ACCEPTED[0],
+        accept=_accepted(environ.get("HTTP_ACCEPT", "")),
         content_type=parse_options_header(environ.get("CONTENT_TYPE", ""))[0],
         upgrade=environ.get("HTTP_UPGRADE", ""),
         connection=environ.get("HTTP_CONNECTION", ""),
@@ -252,6 +253,13 @@ def facts(environ: Environ) -> Facts:
         last_event_id=environ.get("HTTP_LAST_EVENT_ID"),
         query=query_of(environ),
     )
+
+
+@lru_cache(_ACCEPTS)
+def _accepted(header: str) -> str:
+    """Find what an `Accept` likes best of what there is; most requests bear one of a few."""
+    accept = parse_accept_header(header, MIMEAccept)
+    return (accept.best_match(ACCEPTED) if accept else None) or ACCEPTED[0]
 
 
 def with_body(environ: Environ, limit: int) -> Environ:

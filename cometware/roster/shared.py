@@ -11,6 +11,7 @@ import secrets
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
+from itertools import count
 from typing import NamedTuple, cast
 
 from cometware.core.entry import Position
@@ -73,6 +74,7 @@ class SharedRoster:
 
     def __init__(self, limits: Limits, store: FactStore) -> None:
         self.worker = secrets.token_hex(8)
+        self._births = count()
         self._lease_seconds = limits.lease_seconds
         self._store = store
         self._local = MemoryRoster(limits)
@@ -136,7 +138,7 @@ class SharedRoster:
         if record is None:
             self._local.check_room()
         known = self._store.load(arrival.id) if record is None else record.facts
-        new = change.born(arrival, secrets.token_hex(8), self.worker)
+        new = change.born(arrival, f"{self.worker}{next(self._births):x}", self.worker)
         other = self._store.newest_of(arrival.key) if known is None and arrival.key is not None else None
         how = change.arrive(new) if arrival.comes else change.visit(new)
         self._opening.add(new.birth)

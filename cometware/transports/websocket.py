@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from _socket import socket as RawSocket
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from websockets.datastructures import Headers
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 _PING = framing.websocket_frame(framing.PING, b"")
 _POOL: list[Protocol] = []
 _POOL_SIZE = 256
+_ACCEPTORS = 64
 
 
 def websocket_headers(environ: dict[str, Any]) -> list[tuple[str, str]]:
@@ -70,15 +72,20 @@ def handshake(
             f"Sec-WebSocket-Version: got {version[:20]!r}, expected 13",
             {"Sec-WebSocket-Version": "13"},
         )
-    allowed = [SUBPROTOCOL] if native else list(subprotocols)
+    answer = _acceptor((SUBPROTOCOL,) if native else tuple(subprotocols)).accept(request)
+    if answer.status_code != 101:
+        raise NotNegotiable(answer.status_code, "handshake", answer.body.decode().strip())
+    return "101 Switching Protocols", list(answer.headers.raw_items())
+
+
+@lru_cache(_ACCEPTORS)
+def _acceptor(allowed: tuple[str, ...]) -> ServerProtocol:
+    """Return what answers handshakes, and keeps nothing of one for the next."""
 
     def choose(protocol: ServerProtocol, offered: Sequence[str]) -> str | None:
         return next((name for name in offered if name in allowed), None)
 
-    answer = ServerProtocol(select_subprotocol=choose).accept(request)  # type: ignore[arg-type]
-    if answer.status_code != 101:
-        raise NotNegotiable(answer.status_code, "handshake", answer.body.decode().strip())
-    return "101 Switching Protocols", list(answer.headers.raw_items())
+    return ServerProtocol(select_subprotocol=choose)  # type: ignore[arg-type]
 
 
 class WebSocket(Connection):
