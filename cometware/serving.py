@@ -20,11 +20,13 @@ from cometware.stores.base import masked
 from cometware.watchdog import Watchdog
 
 _FLUSH_SECONDS = 0.3
+_WAITING = 4096
+"""Connections that may wait to be taken, if the system allows it: any more are tried again seconds later."""
 
 
 def run(app: Any, name: str, host: str, port: int, *, access_log: bool) -> None:
     """Listen, say so in one line, and serve until SIGTERM or SIGINT."""
-    server = WSGIServer((host, port), app, handler_class=Handler, log="default" if access_log else None, backlog=1024)
+    server = WSGIServer((host, port), app, handler_class=Handler, log="default" if access_log else None, backlog=_WAITING)
     try:
         server.start()
     except OSError as error:

@@ -29,6 +29,8 @@ Result = TypeVar("Result")
 
 GROUP = 1000
 """Operations that are run as one group at most."""
+_ENOUGH = 32
+"""So many wait for no more: a busy loop's turn may be long."""
 _RETRY_SECONDS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5)
 _CLOSE_SECONDS = 2.0
 _FORK_SECONDS = 1.0
@@ -104,8 +106,10 @@ class Store(ABC, Generic[Connection, Group]):
         """
         mine = waiter()
         call = Call(operation, time.monotonic() + self.limits.store_seconds, mine)
-        self._put(call)
-        mine.before(self._ring)  # at the end of a loop's turn: what many clients ask within it is one group
+        if self._put(call) < _ENOUGH:
+            mine.before(self._ring)  # at the end of a loop's turn: what its clients ask within it is one group
+        else:
+            self._ring()
         if not mine.wait(self.limits.store_seconds):
             call.deadline = 0.0
             raise LogUnavailable(self.url, self._trouble)
@@ -145,7 +149,8 @@ class Store(ABC, Generic[Connection, Group]):
             self._bell.ring()
         self._closed.wait(_CLOSE_SECONDS)
 
-    def _put(self, call: Call[Group]) -> None:
+    def _put(self, call: Call[Group]) -> int:
+        """Let a call wait for the thread; return how many do."""
         if thread_id() == self._thread:
             raise RuntimeError("an operation or subscriber of a store must not ask the store again")
         with self._guard:
@@ -157,6 +162,7 @@ class Store(ABC, Generic[Connection, Group]):
                     f"{len(self._calls)} operations wait already (Limits.max_waiting_operations); last seen: {self._trouble}",
                 )
             self._calls.append(call)
+            return len(self._calls)
 
     def _ring(self) -> None:
         """Let the thread see what was put; it begins with the first."""
