@@ -91,8 +91,9 @@ def test_a_file_that_cannot_be_made_is_told_in_time_and_found_as_soon_as_it_can(
 
 
 def test_a_file_locked_by_somebody_else_makes_callers_wait_no_longer_than_they_said(tmp_path: Path) -> None:
-    store = make(tmp_path / "a.db", store_seconds=0.2)
+    store = make(tmp_path / "a.db")
     store.do(read("a"))
+    store.limits = Limits(store_seconds=0.2)
     other = sqlite3.connect(tmp_path / "a.db", isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     start = time.monotonic()
