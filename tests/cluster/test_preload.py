@@ -13,6 +13,7 @@ import pytest
 
 from tests.live.clients import Client, EventStream, WebSocket
 from tests.live.server import LIMIT_SECONDS, PATIENT, serve
+from tests.proxies.foreground import free_port
 from tests.redis_server import RedisServer
 
 LIMITS = PATIENT | {"store_seconds": 20}
@@ -20,6 +21,7 @@ APPLICATION = "tests.live.preloaded:app"
 GUNICORN = (sys.executable, "-m", "gunicorn", APPLICATION, "--bind", "127.0.0.1:0", "--graceful-timeout", "1")
 GEVENT = (*GUNICORN, "-k", "gevent")
 GTHREAD = (*GUNICORN, "-k", "gthread", "--threads", "30", "--keep-alive", "0")
+OURS = (sys.executable, "-m", "cometware", "serve", APPLICATION)
 
 
 @pytest.fixture
@@ -36,6 +38,7 @@ def cases() -> Iterator[object]:
     kinds = {
         "gevent": ((*GEVENT, "--preload"), WebSocket),
         "gthread": ((*GTHREAD, "--preload"), EventStream),
+        "ours": (OURS, WebSocket),
     }
     for name, (command, transport) in kinds.items():
         for store in ("sqlite", "redis"):
@@ -50,6 +53,8 @@ def test_what_any_worker_publishes_reaches_the_clients_of_every_worker(
 ) -> None:
     (tmp_path / "journal").mkdir()
     environ = {"CHANNEL": url, "JOURNAL": str(tmp_path / "journal")}
+    if command == OURS:  # it loads the application in each worker
+        command = (*OURS, "--bind", f"127.0.0.1:{free_port()}", "--channel", url)
     workers = ("--workers", str(count))
     with serve(LIMITS, command=(*command, *workers), environ=environ) as server, ExitStack() as stack:
         deadline = time.monotonic() + LIMIT_SECONDS
