@@ -35,7 +35,7 @@ class SocketIO:
     """A socket.io-client of a major version. `lines` are what it told, oldest first."""
 
     def __init__(self, version: int, port: int, **options: Any) -> None:
-        options = {"path": "/comet/socket.io", "forceNew": True, **options}
+        options = {"path": "/comet/socket.io", "forceNew": True, "timeout": 120_000, **options}
         module = str(MODULES / f"client{version}")
         command = [
             "node",

@@ -16,7 +16,7 @@ from websockets.sync.client import connect
 
 from tests.foreign.clients import SocketIO
 from tests.foreign.test_sockjs_client import page
-from tests.live.server import LIMIT_SECONDS, Server, serve
+from tests.live.server import LIMIT_SECONDS, PATIENT, Server, serve
 
 COUNT = 5000
 HOSTILE = [*"\0\t\n\r\"'\\/<>%&+ {}[]()\x7f\x85é\u200d\u2028\ufeff\uffff😀", "\ud800", "\udc00", "</script>", "<!--<script>"]
@@ -145,7 +145,7 @@ LISTENERS = {
 
 @pytest.fixture
 def server() -> Iterator[Server]:
-    with serve() as server:
+    with serve(PATIENT) as server:
         yield server
 
 

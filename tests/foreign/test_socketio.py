@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from tests.foreign.clients import SocketIO
-from tests.live.server import Server, serve
+from tests.live.server import PATIENT, Server, serve
+from tests.proxies.foreground import free_port
 
 HOSTILE = 'quote " backslash \\ newline \n \\n \r tab \t ls \u2028\u2029 rs \x1e é€😀 </script> 1:2'
 WAYS = {"websocket": ["websocket"], "polling": ["polling"], "upgrade": ["polling", "websocket"]}
@@ -24,7 +25,7 @@ BEST = [pytest.param(*client.values, id=client.id, marks=() if client.id in USUA
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Server]:
-    with serve(application="tests.foreign.app:app") as server:
+    with serve(PATIENT, application="tests.foreign.app:app") as server:
         yield server
 
 
@@ -97,11 +98,11 @@ def test_a_client_that_is_sent_away_stays_away_and_one_that_is_to_come_back_does
 @pytest.mark.parametrize(("version", "way"), BEST)
 def test_a_server_that_restarts_is_found_again(version: int, way: str) -> None:
     with ExitStack() as stack:
-        with serve(application="tests.foreign.app:app") as first:
+        with serve(PATIENT, application="tests.foreign.app:app", port=free_port()) as first:
             it = stack.enter_context(client(version, way, first))
             it.connected()
         it.wait(on="disconnect")
-        stack.enter_context(serve(application="tests.foreign.app:app", port=first.port))
+        stack.enter_context(serve(PATIENT, application="tests.foreign.app:app", port=first.port))
         it.connected()
         assert it.ask("echo", 1) == [1]
 
@@ -120,7 +121,7 @@ def test_an_upgrade_under_flood_loses_and_reorders_nothing(version: int, server:
 
 
 def test_a_client_recovers_what_it_missed_and_its_rooms() -> None:
-    with serve(application="tests.foreign.app:app", environ={"RECOVERY": "1"}) as server:
+    with serve(PATIENT, application="tests.foreign.app:app", environ={"RECOVERY": "1"}) as server:
         for way in ("polling", "websocket"):
             with client(4, way, server, auths={"/": {"room": "r"}}, reconnectionDelay=500) as it:
                 before = it.connected()
@@ -140,7 +141,7 @@ TWO_WORKERS = [sys.executable, "-m", "gunicorn", "-k", "gevent", "-w", "2", "-b"
 def workers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """Two processes that take what comes: each request of a client that polls is on a connection of its own."""
     channel = f"sqlite:///{tmp_path_factory.mktemp('channel') / 'channel.db'}"
-    with serve(command=TWO_WORKERS, environ={"CHANNEL": channel}) as server:
+    with serve(PATIENT, command=TWO_WORKERS, environ={"CHANNEL": channel}) as server:
         yield server
 
 
@@ -165,7 +166,7 @@ def test_any_worker_takes_any_request(version: int, way: str, workers: Server) -
 def test_a_client_recovers_on_another_worker(tmp_path: Path) -> None:
     environ = {"CHANNEL": f"sqlite:///{tmp_path / 'channel.db'}", "RECOVERY": "1"}
     with (
-        serve(command=TWO_WORKERS, environ=environ) as server,
+        serve(PATIENT, command=TWO_WORKERS, environ=environ) as server,
         client(4, "websocket", server, auths={"/": {"room": "r"}}) as it,
     ):
         before, processes = it.connected(), set()
@@ -184,7 +185,7 @@ def test_a_handler_in_a_native_thread_may_ask_a_client(version: int) -> None:
     """Under a server with threads: no WebSocket there, so nothing of it is offered, and polls do it all."""
     command = [sys.executable, "-m", "gunicorn", "-k", "gthread", "--threads", "20", "-b", "127.0.0.1:0"]
     with (
-        serve(command=[*command, "tests.foreign.app:app"]) as server,
+        serve(PATIENT, command=[*command, "tests.foreign.app:app"]) as server,
         client(version, "upgrade", server, acks=["question"]) as it,
     ):
         it.connected()

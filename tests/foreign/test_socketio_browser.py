@@ -10,7 +10,7 @@ from playwright.sync_api import Browser, Page
 
 from tests.chromium import chromium as run_chromium
 from tests.foreign.test_socketio import HOSTILE
-from tests.live.server import Server, serve
+from tests.live.server import PATIENT, Server, serve
 
 WAYS: dict[str, dict[str, Any]] = {
     "websocket": {"transports": ["websocket"]},
@@ -24,7 +24,7 @@ USUAL = [(2, "jsonp"), (2, "polling"), (4, "upgrade"), (4, "polling")]
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Server]:
-    with serve(application="tests.foreign.app:app") as server:
+    with serve(PATIENT, application="tests.foreign.app:app") as server:
         yield server
 
 
@@ -49,7 +49,7 @@ def page(chromium: Browser) -> Iterator[Page]:
 
 CONNECT = """options => new Promise((resolve, reject) => {
   window.heard = [];
-  window.socket = io({path: "/comet/socket.io", forceNew: true, reconnection: false, ...options});
+  window.socket = io({path: "/comet/socket.io", forceNew: true, reconnection: false, timeout: 120000, ...options});
   for (const event of ["connect_error", "error"]) socket.on(event, error => reject(String(error && error.message || error)));
   socket.on("message", (...args) => heard.push(args));
   socket.on("connect", () => resolve(socket.id));
