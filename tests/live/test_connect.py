@@ -19,6 +19,7 @@ from cometware import Args, Closed, Connection, Failed, Heard, Position, Refused
 from cometware.remote import keeping, outbox
 from cometware.remote.links import EventLink, StreamLink
 from tests.live.clients import new_key
+from tests.live.failing import failure_of
 from tests.live.restarting import restarting
 from tests.live.server import LIMIT_SECONDS, PATIENT, ROOT, Server
 
@@ -203,8 +204,7 @@ def test_where_nobody_listens_it_says_so_in_time() -> None:
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{silent.getsockname()[1]}/comet"
-        with pytest.raises(Unreachable, match=r"/comet is not reachable: Connection refused \(websocket\)"):
-            connect(url, timeout=0.1)
+        failure_of(url, told=r"/comet is not reachable: Connection refused \(websocket\)")
         silent.listen()
         with pytest.raises(Unreachable, match="no answer in time"):
             connect(url, timeout=0.1)
@@ -213,9 +213,9 @@ def test_where_nobody_listens_it_says_so_in_time() -> None:
 def test_another_path_of_the_application_is_no_channel(server: Server) -> None:
     with pytest.raises(Refused, match="404: nothing is at /comet/x; the channel is at /comet"):
         connect(url_of(server, "/x"))
-    with pytest.raises(Unreachable, match="expected JSON, got") as unreachable:
-        connect(f"http://127.0.0.1:{server.port}/", timeout=0.1)
-    assert unreachable.value.tried["websocket"].startswith("HTTP 400: ")
+    unreachable = failure_of(f"http://127.0.0.1:{server.port}/", told="expected JSON, got")
+    assert isinstance(unreachable, Unreachable)
+    assert unreachable.tried["websocket"].startswith("HTTP 400: ")
 
 
 # Changing the connection

@@ -151,11 +151,11 @@ def test_a_websocket_fares_as_its_row_says(proxied: tuple[Proxy, int]) -> None:
     url = f"{'wss' if proxy.tls else 'ws'}://127.0.0.1:{port}/echo"
     context = ssl._create_unverified_context() if proxy.tls else None
     if proxy.websocket == "passes":
-        with connect(url, ssl=context, proxy=None) as websocket:
+        with connect(url, ssl=context, proxy=None, open_timeout=PATIENCE_SECONDS) as websocket:
             websocket.send("over here")
             assert websocket.recv(timeout=PATIENCE_SECONDS) == "over here"
     elif proxy.websocket == "refused":
-        with pytest.raises(InvalidStatus), connect(url, ssl=context, proxy=None):
+        with pytest.raises(InvalidStatus), connect(url, ssl=context, proxy=None, open_timeout=PATIENCE_SECONDS):
             pass
     else:
         with pytest.raises(TimeoutError), connect(url, ssl=context, proxy=None, open_timeout=HELD_SECONDS):
@@ -191,7 +191,7 @@ def test_every_other_reset_comes_after_the_server_has_answered(origin_port: int)
 def test_idle_connections_are_cut(origin_port: int) -> None:
     with (
         PROXIES["cuts_idle"].start(origin_port) as port,
-        connect(f"ws://127.0.0.1:{port}/echo", proxy=None, ping_interval=None) as websocket,
+        connect(f"ws://127.0.0.1:{port}/echo", proxy=None, ping_interval=None, open_timeout=PATIENCE_SECONDS) as websocket,
     ):
         started = time.monotonic()
         with pytest.raises(WebSocketException):
