@@ -56,7 +56,7 @@ def free_port() -> int:
     So a server may leave it and come back to it. It is drawn by lot: tests that run side by side do not draw the same.
     """
     lowest = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
-    ports = range(10_000, lowest if lowest > 12_000 else 60_000)
+    ports = range(11_000, lowest if lowest > 12_000 else 60_000)  # browsers refuse some below, up to 10080
     while True:
         port = secrets.choice(ports)
         with contextlib.suppress(OSError), socket.socket() as probe:
