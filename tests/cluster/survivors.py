@@ -57,7 +57,7 @@ class Report:
     @property
     def unexpected(self) -> Counter[str]:
         """Answers that nobody should get from a worker: all but "here you are", "come again" and "that number is not next"."""
-        expected = {"101", "200", "409 number", "503 log", "503 slow", "503 refused", "503 open"}
+        expected = {"101", "200", "409 number", "503 log", "503 slow", "503 refused", "503 open", "503 away"}
         return Counter({one: n for one, n in self.statuses.items() if one not in expected and not one.endswith(" proxy")})
 
     def answered(self, head: bytes) -> str:
