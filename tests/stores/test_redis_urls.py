@@ -19,18 +19,29 @@ from tests.stores.store_contract import unavailable
 LIMITS = Limits(store_seconds=SECONDS)
 
 
+_channels: list[Channel] = []
+
+
 @pytest.fixture
 def started() -> Iterator[list[RedisServer]]:
+    """The servers of a test. Before they end, its channels do: none of them must go on trying to reach what is gone."""
     servers: list[RedisServer] = []
     yield servers
+    while _channels:
+        _channels.pop().log.close()
     for server in servers:
         server.kill()
 
 
+def at(url: str, name: str = "comet") -> Channel:
+    _channels.append(Channel(url, name=name, limits=LIMITS))
+    return _channels[-1]
+
+
 def works(url: str) -> Channel:
-    channel = Channel(url, limits=LIMITS)
+    channel = at(url)
     position = channel.publish({"order": 7})
-    assert Channel(url, limits=LIMITS).recent() == [{"order": 7}]
+    assert at(url).recent() == [{"order": 7}]
     assert channel.position == position
     return channel
 
@@ -88,7 +99,7 @@ def test_a_cluster(tmp_path: Path, started: list[RedisServer]) -> None:
     works(url)
     names = [f"channel{number}" for number in range(6)]  # on both nodes
     for name in names:
-        channel = Channel(url, name=name, limits=LIMITS)
+        channel = at(url, name)
         channel.publish(name, once="1")
         assert channel.recent() == [name]
     kept = [len(list(server.client().scan_iter("*:log"))) for server in started]
