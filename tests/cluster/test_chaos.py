@@ -10,7 +10,7 @@ import pytest
 from tests.cluster.chaos import AppendOnlyRedis, SqliteFile, Store, chaos
 from tests.cluster.survivors import Report
 
-SECONDS = 15
+SECONDS = 60
 
 
 @pytest.fixture(params=[pytest.param("sqlite", marks=pytest.mark.full), "redis"])
