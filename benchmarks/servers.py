@@ -102,7 +102,7 @@ def running(name: str, core: set[int], *arguments: str) -> Iterator[Server]:
     ) as process:
         try:
             os.sched_setaffinity(process.pid, core)
-            yield Server(name, process.pid, _port(process))
+            yield Server(name, process.pid, port_of(process))
         finally:
             process.terminate()
             try:
@@ -111,7 +111,7 @@ def running(name: str, core: set[int], *arguments: str) -> Iterator[Server]:
                 process.kill()
 
 
-def _port(process: subprocess.Popen[str]) -> int:
+def port_of(process: subprocess.Popen[str]) -> int:
     """Read the line in which a server says where it listens."""
     assert process.stdout is not None
     with selectors.DefaultSelector() as selector:
