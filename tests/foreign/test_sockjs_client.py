@@ -79,12 +79,14 @@ def test_what_the_application_says_when_it_closes_is_told(server: Server, transp
 
 def test_a_server_that_restarts_says_so_and_the_next_client_comes_to_the_new_one() -> None:
     port = free_port()
-    command = [sys.executable, "-m", "cometware", "serve", "tests.live.app:app", "--bind", f"127.0.0.1:{port}"]
+    command = [sys.executable, "-m", "cometware", "serve", "tests.live.watched:app", "--bind", f"127.0.0.1:{port}"]
     url = f"http://127.0.0.1:{port}/comet/sockjs"
     with ExitStack() as stack:
-        with serve(command=command):
+        with serve(command=command) as server:
             old = [stack.enter_context(page(url, transport)) for transport in TRANSPORTS]
             assert [one.next() for one in old] == [{"open": transport} for transport in TRANSPORTS]
+            # Who is between two polls when the server ends finds nobody, and can be told nothing.
+            server.until("/watch", lambda seen: seen["listeners"] == len(TRANSPORTS))
         assert [one.next() for one in old] == [{"close": [4000, "the server restarts"]}] * len(TRANSPORTS)
         with serve(command=command), page(url) as new:
             assert new.next() == {"open": "websocket"}
