@@ -19,8 +19,9 @@ from cometware.limits import Limits
 from cometware.logs.base import real_lock
 from cometware.logs.mirror import Mirror
 from cometware.logs.packing import pack, unpack
-from cometware.stores.native import original, start_thread
-from cometware.stores.redis import Client, NoScriptError, Pipeline, RedisStore
+from cometware.stores.base import CLOSE_SECONDS
+from cometware.stores.native import Waiter, original, start_thread, thread_id, waiter
+from cometware.stores.redis import Client, NoScriptError, Pipeline, RedisStore, hang_up
 
 _log = logging.getLogger("cometware")
 
@@ -51,6 +52,9 @@ class RedisLog(Mirror):
         self._end: Position | None = None
         self._group = 0
         self._tailing = self._closed = False
+        self._tailer = 0
+        self._reading: Client | None = None
+        self._ended: Waiter | None = None
         self._check_at = 0.0
         store.subscribe(self._follow)
 
@@ -77,9 +81,13 @@ class RedisLog(Mirror):
         return position
 
     def close(self) -> None:
-        self._closed = True
         self._wakers = ()
+        self._closed, self._ended = True, waiter()
+        if self._reading is not None:
+            hang_up(self._reading)
         self._store.close()
+        if self._tailing and thread_id() != self._tailer:  # the collector of garbage runs where it likes
+            self._ended.wait(CLOSE_SECONDS)
 
     # In the store's thread
 
@@ -109,7 +117,7 @@ class RedisLog(Mirror):
             self._reach(client, fresh[-1][0].position)
         if end is not None and end != self._window.head:
             self._reach(client, end)
-        if not self._tailing:
+        if not (self._tailing or self._closed):
             self._tailing = True
             start_thread(self._tail)
 
@@ -193,11 +201,12 @@ class RedisLog(Mirror):
     # In the tailer's thread
 
     def _tail(self) -> None:
+        self._tailer = thread_id()
         failures = 0
         while not self._closed:
             client: Client | None = None
             try:
-                client = self._store.connect(_BLOCK_SECONDS + self._limits.store_seconds)
+                client = self._reading = self._store.connect(_BLOCK_SECONDS + self._limits.store_seconds)
                 self._check(client)
                 failures = 0
                 while not self._closed:
@@ -206,11 +215,15 @@ class RedisLog(Mirror):
                 pass  # the store's own thread tells of it
             except Exception:
                 _log.exception("cometware: a fault in the tailer of %s", self._store.url)
+            self._reading = None
             if client is not None:
                 client.close()
             if not self._closed:
                 original("time", "sleep")(_RETRY_SECONDS[min(failures, len(_RETRY_SECONDS) - 1)])
                 failures += 1
+        self._tailing = False
+        if self._ended is not None:
+            self._ended.wake()
 
     def _read_on(self, client: Client) -> None:
         offset, token = self._taken

@@ -32,7 +32,8 @@ GROUP = 1000
 _ENOUGH = 32
 """So many wait for no more: a busy loop's turn may be long."""
 _RETRY_SECONDS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5)
-_CLOSE_SECONDS = 2.0
+CLOSE_SECONDS = 2.0
+"""How long `close` waits for a native thread to end."""
 _FORK_SECONDS = 1.0
 
 
@@ -147,7 +148,7 @@ class Store(ABC, Generic[Connection, Group]):
                 return  # the collector of garbage runs where it likes
             self._closed = waiter()
             self._bell.ring()
-        self._closed.wait(_CLOSE_SECONDS)
+        self._closed.wait(CLOSE_SECONDS)
 
     def _put(self, call: Call[Group]) -> int:
         """Let a call wait for the thread; return how many do."""

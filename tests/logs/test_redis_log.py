@@ -3,18 +3,20 @@ from __future__ import annotations
 import shutil
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import count
 from pathlib import Path
+from threading import Event
 
 import pytest
 
 from cometware import Limits, LogUnavailable, Position
 from cometware.core.entry import Message
 from cometware.errors import Gap
+from cometware.logs import redis as redis_log
 from cometware.logs.base import Log
 from cometware.logs.redis import RedisLog
-from cometware.stores.redis import RedisStore
+from cometware.stores.redis import Client, RedisStore
 from tests.logs.log_contract import LogContract
 from tests.logs.waiting import SECONDS, until
 from tests.redis_server import RedisServer
@@ -336,3 +338,44 @@ def test_a_process_that_was_too_slow_is_told_what_it_missed(own: RedisServer) ->
         other.check(before, ["*"])
     log.close()
     other.close()
+
+
+def test_closing_ends_its_tailer_too_even_one_that_is_just_connecting(
+    own: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limits = Limits(store_seconds=SECONDS)
+    store = RedisStore(own.url, "comet", limits)
+    connect, on_the_way, ended = store.connect, Event(), Event()
+
+    def slow(answer_seconds: float) -> Client:
+        if answer_seconds == limits.store_seconds:
+            return connect(answer_seconds)  # the store's own
+        on_the_way.set()
+        time.sleep(0.2)
+        client = connect(answer_seconds)
+        monkeypatch.setattr(client, "close", lambda: (type(client).close(client), ended.set()))
+        return client
+
+    monkeypatch.setattr(store, "connect", slow)
+    log = RedisLog(store, limits)
+    log.open()
+    assert on_the_way.wait(SECONDS)
+    log.close()
+    assert ended.is_set()
+
+
+def test_closing_does_not_wait_for_news(own: RedisServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(redis_log, "_BLOCK_SECONDS", 10 * SECONDS)
+    log = open_log(own.url)
+    connections(own, lambda commands: "xread" in commands)
+    log.close()
+    connections(own, lambda commands: len(commands) == 1)
+
+
+def connections(server: RedisServer, expected: Callable[[list[str]], bool]) -> None:
+    """Wait until the last commands of all connections to a server, this one among them, are as expected."""
+    deadline = time.monotonic() + SECONDS
+    with server.client() as client:
+        while not expected([connection["cmd"] for connection in client.client_list()]):
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
