@@ -16,6 +16,7 @@ from cometware.errors import Refused
 from cometware.roster.base import State
 from cometware.transports.connection import Connection
 from cometware.transports.opening import Admission, greet, kept
+from cometware.transports.pump import missed
 from cometware.transports.stream import EventStream, Stream
 from cometware.transports.websocket import WebSocket, handshake, websocket_headers
 
@@ -102,17 +103,20 @@ def _begin(exchange: Exchange, connection: Connection, admission: Admission, hea
     """Write head and greeting, then let the connection read on from its position."""
     worker, record = exchange.worker, admission.record
     connection.park()
-    server = exchange.describe_server()
-    connection.write(head + greet(worker, admission, connection.shape, server))
+    start = head + greet(worker, admission, connection.shape, exchange.describe_server())
     if admission.close is not None or record.state is State.ENDED:
+        connection.write(start)
         connection.finish_with(admission.close or Close(1000))
         return
-    if admission.reset is not None:
+    connection.position = admission.position
+    if admission.reset is None:
+        connection.write(start + missed(worker, connection))
+    else:
+        connection.write(start)
         connection.reset(admission.reset, admission.position)
     if connection.closed or connection.finishing:
         worker.clients.left_alone(record)
         return
-    connection.position = admission.position
     connection.beat_tick = worker.tick_after(worker.limits.heartbeat_seconds)
     if record.user is not None:
         connection.end_tick = worker.tick_after(worker.limits.reauthorise_seconds)

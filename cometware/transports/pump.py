@@ -1,4 +1,4 @@
-"""The one function that feeds every transport."""
+"""What feeds every transport."""
 
 from __future__ import annotations
 
@@ -45,3 +45,18 @@ def pump(worker: Worker, connection: Connection) -> None:
         else:
             connection.position = reached
         record = connection.record
+
+
+def missed(worker: Worker, connection: Connection) -> bytes:
+    """Return the first batch of what a new connection has missed, to be sent in one piece with its greeting.
+
+    The connection counts as having been sent it; `pump` goes on from there, and it finds any gap.
+    """
+    record, position, until = connection.record, connection.position, worker.dispatcher.position
+    if record is None or position is None or not until.is_ahead_of(position):
+        return b""
+    try:
+        entries, connection.position = worker.read(record, position, until.offset)
+    except Gap:
+        return b""
+    return worker.share(connection.shape, entries) if entries else b""
