@@ -55,10 +55,15 @@ def test_a_foreign_page_is_refused_by_403_that_says_got_expected_and_setting(ser
     assert not [name for name in answer.headers if name.startswith("access-control")]
 
 
+def logged(server: Server, before: int) -> list[str]:
+    """Return the lines of the log since it was so long, but for what the watchdog says on a busy machine."""
+    return [line for line in server.errors[before:].split("\n")[:-1] if "the event loop was held" not in line]
+
+
 def test_the_log_says_the_same_in_one_line(server: Server) -> None:
     before = len(server.errors)
     ask(server.port, WAYS["poll"])
-    (line,) = server.errors[before:].splitlines()
+    (line,) = logged(server, before)
     assert line.startswith("WARNING cometware: 403 origin: this page may not use the channel: got https://evil.example, ")
     assert "expected the host shop.example" in line
     assert 'allowed_origins=["https://evil.example"]' in line
@@ -73,7 +78,7 @@ def test_what_a_stranger_sends_stays_one_short_printable_line_of_the_log(server:
     answer = ask(server.port, get("/comet", EVIL | {name: origin}))
     assert answer.status == 403
     assert len(answer.body) < 3000
-    (line,) = server.errors[before:].split("\n")[:-1]
+    (line,) = logged(server, before)
     assert re.fullmatch(r"[ -~…]{1,1200}", line)
 
 
@@ -82,9 +87,8 @@ def test_a_folded_header_cannot_forge_a_line_of_the_log(server: Server) -> None:
     message = b"GET /comet HTTP/1.1\r\nHost: h\r\nOrigin: https://evil.example\r\n\tERROR root: forged\r\n\r\n"
     with Line(server.port) as line:
         assert line.send(message).head().status in (400, 403)
-    logged = server.errors[before:]
-    assert not [line for line in logged.splitlines() if line.lstrip().startswith("ERROR")]
-    assert len(logged.splitlines()) == 1
+    (line,) = logged(server, before)
+    assert not line.lstrip().startswith("ERROR")
 
 
 @pytest.mark.parametrize(
