@@ -32,6 +32,12 @@ def query_of(environ: Environ) -> dict[str, str]:
     return dict(reversed(parse_qsl(environ.get("QUERY_STRING", ""), keep_blank_values=True)))
 
 
+def is_repeated(environ: Environ, name: str) -> bool:
+    """Is there more than one of this name in the query?"""
+    query = environ.get("QUERY_STRING", "")
+    return query.count(name) > 1 and [found for found, _ in parse_qsl(query, keep_blank_values=True)].count(name) > 1
+
+
 def json_response(status: int, shape: Mapping[str, Any] | Sequence[Any]) -> Response:
     return Response(dumps(shape) + "\n", status, content_type="application/json")
 

@@ -13,7 +13,7 @@ from cometware.core.origin import Verdict
 from cometware.dialects import engineio
 from cometware.dialects.engineio import BAD_METHOD, BAD_REQUEST, TRANSPORT_UNKNOWN, UNSUPPORTED_VERSION
 from cometware.dialects.socketio import ROOT
-from cometware.endpoint.answers import Headers, nothing, query_of
+from cometware.endpoint.answers import Headers, is_repeated, nothing, query_of
 from cometware.endpoint.exchange import Exchange, StartResponse
 from cometware.endpoint.gate import Gate, refuse, without_credentials
 from cometware.endpoint.serve import Endpoint
@@ -128,6 +128,8 @@ def _route(exchange: Exchange, engine: Engine, elsewhere: Elsewhere) -> Iterable
         if not is_upgrade:
             raise BadEngineRequest(BAD_REQUEST, "a WebSocket without the Upgrade header: did a proxy take it away?")
         return open_websocket(exchange, engine, version, query)
+    if is_repeated(environ, "sid"):
+        raise BadEngineRequest(BAD_REQUEST, "sid: got more than one, expected that of the session")
     session = engine.sessions.get(sid)
     if session is None:
         passed = elsewhere.serve(exchange, engine, sid)

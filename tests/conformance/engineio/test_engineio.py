@@ -256,6 +256,17 @@ def test_a_bad_frame_ends_the_session(port: int, frame: str | bytes) -> None:
         assert socket.is_closed()
 
 
+@pytest.mark.parametrize("upgrade", [False, True])
+def test_a_session_named_twice_is_a_bad_request(port: int, upgrade: bool) -> None:
+    session, other = Polls(port), Polls(port)
+    query = session.query.replace("polling", "websocket") if upgrade else session.query
+    target, headers = f"{PATH}?{query}&sid={other.sid}", {"Host": "x"} | (UPGRADE if upgrade else {})
+    told = "sid: got more than one, expected that of the session"
+    assert error(ask(port, head("GET", target, headers))) == (400, 3, told)
+    assert session.post("40").body == b"ok"
+    assert session.poll("&t=sid&side=sid=2").body.startswith(b"40{")
+
+
 # Heartbeats
 
 
@@ -422,6 +433,20 @@ def test_a_websocket_that_is_lost_while_upgrading_leaves_the_session_on_its_poll
     with session.probe() as socket:
         socket.send("2probe", "5")
         assert socket.read() == "3probe"
+
+
+@pytest.mark.full
+def test_a_websocket_that_never_takes_over_is_closed_and_the_session_stays(port: int) -> None:
+    session = Polls(port)
+    with session.probe() as idle:
+        assert idle.is_closed()
+    with session.probe() as half:
+        half.send("2probe")
+        assert half.read() == "3probe"
+        assert half.is_closed()
+    session.post("40")
+    while not (got := session.get()).startswith("40{"):
+        assert got == "6"
 
 
 # JSONP
