@@ -288,12 +288,12 @@ def adopt(dead: Collection[str], worker: str) -> Callable[[Facts], Facts | None]
 
 
 def finish(worker: str, *, keep: bool) -> Callable[[Facts], Facts | None]:
-    """`on_close` has run. `keep`: its next request is to be told why it ended."""
+    """`on_close` has run. `keep`: its next request is to be told why it ended; nobody needs its cookies any more."""
 
     def change(facts: Facts) -> Facts | None:
         if facts.state != ENDED or facts.ender != worker:
             return facts
-        return replace(facts, ender="") if keep and facts.close is not None else None
+        return replace(facts, ender="", request={}) if keep and facts.close is not None else None
 
     return change
 

@@ -5,26 +5,37 @@ Rule: a datagram carries nothing; it says "look". A lost one costs a few seconds
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
 from _socket import AF_UNIX, SOCK_DGRAM, socket  # that of `socket` may be gevent's
+
+from cometware.stores import files
 
 _PATH_BYTES = 100
 """The kernel takes 108 at most."""
 
 
 class Neighbours:
-    """Raises OSError if the directory cannot be made or written to."""
+    """Who may write the file that `like` tells of can wake us, and be woken.
 
-    def __init__(self, folder: str) -> None:
-        os.makedirs(folder, exist_ok=True)
+    Raises OSError if the directory cannot be made or written to.
+    """
+
+    def __init__(self, folder: str, like: os.stat_result) -> None:
+        with contextlib.suppress(FileExistsError):
+            os.mkdir(folder, 0o700)
+        files.share(folder, like)
         self._folder = folder
         self._descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
         self._reach = folder if len(os.fsencode(folder)) + 40 < _PATH_BYTES else f"/proc/self/fd/{self._descriptor}"
         self._name = f"{os.getpid()}-{secrets.token_hex(4)}"
         self._socket = socket(AF_UNIX, SOCK_DGRAM)
         self._socket.setblocking(False)
-        self._socket.bind(f"{self._reach}/{self._name}")
+        hidden = f"{self._reach}/.{self._name}"  # until those may reach it who shall
+        self._socket.bind(hidden)
+        files.share(hidden, like)
+        os.rename(hidden, f"{self._reach}/{self._name}")
 
     def fileno(self) -> int:
         return self._socket.fileno()
@@ -48,7 +59,7 @@ class Neighbours:
         except OSError:
             return  # the whole directory was deleted; the store will notice that its file was, too
         for name in names:
-            if name == self._name:
+            if name == self._name or name.startswith("."):
                 continue
             try:
                 self._socket.sendto(b"\0", f"{self._reach}/{name}")

@@ -40,12 +40,15 @@ def _memory(url: str, name: str, limits: Limits) -> Open:
 def _sqlite(url: str, name: str, limits: Limits) -> Open:
     from cometware.logs.sqlite import SqliteLog
     from cometware.roster.sqlite import SqliteFacts
-    from cometware.stores.sqlite import SqliteStore
+    from cometware.stores.sqlite import SqliteStore, place_of
 
-    path = quote(os.path.abspath(SqliteStore(url, name, limits).path))  # as seen from here, wherever the process goes
+    path, mode = place_of(url)
+    here = "sqlite:///" + quote(os.path.abspath(path))  # as seen from here, wherever the process goes
+    place = here if mode is None else f"{here}?mode={mode:04o}"
+    SqliteStore(place, name, limits)  # which opens nothing, and refuses what cannot be used
 
     def open() -> tuple[Log, Roster]:
-        store = SqliteStore(f"sqlite:///{path}", name, limits)
+        store = SqliteStore(place, name, limits)
         return SqliteLog(store, limits), SharedRoster(limits, SqliteFacts(store))
 
     return open

@@ -9,10 +9,12 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Callable
-from urllib.parse import unquote
+from typing import NamedTuple
+from urllib.parse import parse_qsl, unquote
 
 from cometware.errors import LogUnavailable
 from cometware.limits import Limits
+from cometware.stores import files
 from cometware.stores.base import Away, Call, Store
 from cometware.stores.neighbours import Neighbours
 
@@ -26,14 +28,14 @@ class SqliteStore(Store[sqlite3.Connection, sqlite3.Connection]):
     another one of its group fails; all that it changes is in the database.
 
     Raises:
-        ValueError: The URL names no file, or one on a file system of the network.
+        ValueError: The URL names no file, or one on a file system of the network, or a mode that is none.
     """
 
     troubles = (sqlite3.Error, OSError)
 
     def __init__(self, url: str, name: str, limits: Limits) -> None:
         super().__init__(url, name, limits)
-        self.path = path_of(url)
+        self.path, self.mode = place_of(url)
         kind = network_file_system(self.path)
         if kind is not None:
             raise ValueError(
@@ -57,22 +59,30 @@ class SqliteStore(Store[sqlite3.Connection, sqlite3.Connection]):
 
     def _open(self) -> sqlite3.Connection:
         try:
+            real = os.path.realpath(self.path)
+            files.make(real, self.mode)
             connection = sqlite3.connect(self.path, timeout=_BUSY_SECONDS, isolation_level=None, cached_statements=256)
-        except sqlite3.Error as error:
+        except (sqlite3.Error, OSError) as error:
             raise Away(self._explained(error)) from error
         try:
             connection.execute("PRAGMA journal_mode=WAL")
             connection.execute("PRAGMA synchronous=NORMAL")
+            connection.execute("PRAGMA secure_delete=ON")  # what is deleted (cookies of hooks) is overwritten
+            connection.execute("PRAGMA journal_size_limit=0")  # also in what is left of a long `-wal`
+            connection.execute("SELECT 1 FROM sqlite_master").fetchone()  # now both files beside it are there
             self._identity = _identity(self.path)
-            self._meet()
+            like = os.stat(self.path)
+            for suffix in ("-wal", "-shm"):  # SQLite gives them the mode of the file, not its group
+                files.share(real + suffix, like)
+            self._meet(like)
         except (sqlite3.Error, OSError) as error:
             connection.close()
             raise Away(self._explained(error)) from error
         return connection
 
-    def _meet(self) -> None:
+    def _meet(self, like: os.stat_result) -> None:
         if self._neighbours is None:
-            self._neighbours = Neighbours(self.path + "-wake")
+            self._neighbours = Neighbours(self.path + "-wake", like)
             assert self._bell is not None
             self._bell.watch(self._neighbours.fileno())
 
@@ -159,20 +169,43 @@ class SqliteStore(Store[sqlite3.Connection, sqlite3.Connection]):
             return f"there is no directory {folder}"
         if not os.access(folder, os.W_OK):
             return f"this process may not write into the directory {folder} ({error})"
-        return f"SQLite says: {error}"
+        for path in (self.path, f"{self.path}-wal", f"{self.path}-shm", f"{self.path}-wake"):
+            if os.path.exists(path) and not os.access(path, os.R_OK | os.W_OK):
+                return f"this process may not read and write {path}: {_ADVICE} ({error})"
+        return f"SQLite says: {error}" if isinstance(error, sqlite3.Error) else str(error)
 
 
-def path_of(url: str) -> str:
-    """Return the file that a URL names: `sqlite:///relative.db`, `sqlite:////absolute.db`.
+_ADVICE = (
+    "it is for its owner, unless the URL says ?mode=0660 when it is made, and the directory belongs to a group of both users"
+)
+
+
+class Place(NamedTuple):
+    """A file, and the mode that it is to be made with, if its URL says one."""
+
+    path: str
+    mode: int | None
+
+
+def place_of(url: str) -> Place:
+    """Read a URL: `sqlite:///relative.db`, `sqlite:////absolute.db`, `sqlite:///relative.db?mode=0660`.
 
     Raises:
-        ValueError: It names none.
+        ValueError: It names no file, or something else than a mode.
     """
     prefix = "sqlite:///"
-    path = unquote(url[len(prefix) :].partition("?")[0])
+    named, _, query = url[len(prefix) :].partition("?")
+    path = unquote(named)
     if not url.startswith(prefix) or not path or path.endswith("/"):
         raise ValueError(f"Channel({url!r}): expected sqlite:///relative/file.db or sqlite:////absolute/file.db")
-    return path
+    options = parse_qsl(query, keep_blank_values=True)
+    unknown = [name for name, _ in options if name != "mode"]
+    if unknown or len(options) > 1:
+        raise ValueError(f"Channel({url!r}): expected nothing but one mode=0660 behind the ?, got {query!r}")
+    try:
+        return Place(path, files.mode_of(options[0][1]) if options else None)
+    except ValueError as error:
+        raise ValueError(f"Channel({url!r}): {error}") from None
 
 
 def _identity(path: str) -> tuple[int, int] | None:

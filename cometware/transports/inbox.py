@@ -241,12 +241,14 @@ class Inboxes:
         roster = self._worker.roster
         try:
             if not roster.may_close(record):
+                record.cookie = None
                 return
         except LogUnavailable:
             gevent.spawn_later(_RETRY_SECONDS, self.end, record, reason)
             return
         client = Client(self._worker.channel, record, record.transport, record.dialect)
         self.run(lambda: self._worker.call("close", client, reason), "on_close")
+        record.cookie = None  # whom nobody speaks for any more, nobody needs to be taken for
         self._closed(record)
 
     def _closed(self, record: Record) -> None:

@@ -8,16 +8,17 @@ import json
 import logging
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import gevent
 import pytest
 from werkzeug.test import Client
 
 from cometware import Channel, Cometware, Limits, Refused
 from cometware.hooks import HOOK, AppHooks
-from cometware.roster.base import Record
+from cometware.roster.base import Record, State
 from tests.hooks.site import JSON, LIMIT_SECONDS, Asked, Site, World, tell
 
 HOOKS = ["/realtime/open", "/realtime/message", "/realtime/close"]
@@ -173,11 +174,29 @@ def test_equal_cookies_and_sites_are_one_object_and_nothing_else_is_kept() -> No
     assert [slot for slot, value in kept.items() if "wsgi" in repr(value) or isinstance(value, dict)] == []
 
 
+def test_cookies_are_forgotten_as_soon_as_the_application_has_heard_that_their_client_is_gone() -> None:
+    world = World()
+    world.client.get("/comet?wait=0", headers={"Comet-Key": "a" * 24, "Cookie": "session=ann"})
+    (record,) = world.channel.roster
+    world.channel.close(record.id)
+    world.site.paths(2)
+    until(lambda: not record.running)
+    assert world.site.asked[1].environ["HTTP_COOKIE"] == "session=ann"
+    assert (record.cookie, record.state) == (None, State.ENDED)
+    assert list(world.channel.roster) == [record]  # its next request is to be told why
+
+
 def test_without_hooks_nothing_is_kept_of_a_request() -> None:
     channel = Channel()
     Client(Cometware(Site(), channel)).get("/comet?wait=0", headers={"Cookie": "session=ann"})
     (record,) = channel.roster
     assert (record.cookie, record.site) == (None, None)
+
+
+def until(is_so: Callable[[], bool]) -> None:
+    with gevent.Timeout(LIMIT_SECONDS):
+        while not is_so():
+            gevent.sleep(0.001)
 
 
 # What the answer decides

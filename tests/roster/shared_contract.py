@@ -224,6 +224,20 @@ class SharedRosterContract:
         two.settle(opening)
         assert (here.close, opening.close, other.close) == (Close(REVOKED, "revoked"), Close(REVOKED, "revoked"), None)
 
+    def test_the_cookies_of_a_client_are_kept_until_its_on_close_is_over_and_no_longer(
+        self, one: SharedRoster, two: SharedRoster
+    ) -> None:
+        request = {"HTTP_COOKIE": "session=ann"}
+        record = one.open(arrival()._replace(request=request)).record
+        one.settle(record)
+        record.state = State.OPEN
+        one.close("a", Close(4400, "out"))
+        assert one.may_close(record)
+        (under_way,) = two._store.all()
+        one.closed(record)
+        (told,) = two._store.all()
+        assert (under_way.request, told.request, told.close) == (request, {}, Close(4400, "out"))
+
     def test_who_was_told_why_is_forgotten_and_may_come_again(self, one: SharedRoster, two: SharedRoster) -> None:
         record = come(one)
         one.close("a", Close(4400))

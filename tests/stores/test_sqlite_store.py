@@ -11,7 +11,7 @@ import pytest
 
 from cometware import Limits, LogUnavailable
 from cometware.stores.base import Store
-from cometware.stores.sqlite import SqliteStore, network_file_system, path_of
+from cometware.stores.sqlite import SqliteStore, network_file_system, place_of
 from tests.stores.store_contract import SECONDS, StoreContract, unavailable
 
 TABLE = "CREATE TABLE IF NOT EXISTS number (name TEXT PRIMARY KEY, value INTEGER)"
@@ -118,6 +118,14 @@ def test_a_deleted_file_is_made_anew(tmp_path: Path) -> None:
     store.close()
 
 
+def test_what_is_deleted_is_overwritten_in_the_file(tmp_path: Path) -> None:
+    store = make(tmp_path / "a.db")
+    store.do(write("session=ann", 1))
+    store.do(lambda connection: connection.execute("DELETE FROM number").rowcount)
+    store.close()
+    assert b"session=ann" not in (tmp_path / "a.db").read_bytes()
+
+
 def test_an_announcement_wakes_the_other_processes_at_once(tmp_path: Path) -> None:
     one, other = make(tmp_path / "a.db"), make(tmp_path / "a.db")
     one.safety_seconds = other.safety_seconds = 3600
@@ -142,12 +150,12 @@ def test_too_many_waiting_operations_are_refused_at_once(tmp_path: Path) -> None
 @pytest.mark.parametrize("url", ["sqlite:", "sqlite:///", "sqlite://host/a.db", "sqlite:///folder/"])
 def test_a_url_that_names_no_file_is_refused(url: str) -> None:
     with pytest.raises(ValueError, match=r"expected sqlite:///relative/file.db"):
-        path_of(url)
+        place_of(url)
 
 
 def test_a_url_names_a_relative_or_an_absolute_file() -> None:
-    assert path_of("sqlite:///a%20b.db") == "a b.db"
-    assert path_of("sqlite:////var/a.db") == "/var/a.db"
+    assert place_of("sqlite:///a%20b.db") == ("a b.db", None)
+    assert place_of("sqlite:////var/a.db") == ("/var/a.db", None)
 
 
 MOUNTS = (
