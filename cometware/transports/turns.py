@@ -1,0 +1,78 @@
+"""Nobody holds the event loop: what has more to do than a turn allows goes on when all the others were asked.
+
+A round is what the loop does between two looks at its sockets. All that works on without having waited shares one turn in
+each round; when it is over they stand in one line, and one of them goes on in each round, however many there are.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from functools import partial
+from time import perf_counter
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from gevent import get_hub
+from gevent.hub import Waiter
+
+from cometware.transports.report import report
+
+TURN_SECONDS = 0.005
+"""How long what does not wait may work in one round."""
+
+
+class Turns:
+    """The turns of one event loop. Ask `is_over` between two pieces of work of which the second did not have to be waited
+    for, never for the first: what waits costs nothing.
+    """
+
+    def __init__(self, loop: Any) -> None:
+        self._loop = loop
+        self._round = -1
+        self._began = 0.0
+        self._line: deque[Callable[[], object]] = deque()
+        self._timer = loop.timer(0)
+
+    def is_over(self) -> bool:
+        """Has this round's turn been used up? A round begins with the first who asks in it."""
+        now = perf_counter()
+        if self._round != self._loop.iteration:
+            self._round, self._began = self._loop.iteration, now
+            return False
+        return now - self._began > TURN_SECONDS
+
+    def later(self, go_on: Callable[[], object]) -> None:
+        """Call this in the loop, in a later round, behind all others that wait for that. It may not switch greenlets."""
+        self._line.append(go_on)
+        if len(self._line) == 1:
+            self._timer.start(self._next)
+
+    def give_way(self) -> None:
+        """Let this greenlet wait for a turn in a later round."""
+        waiter = Waiter()
+        self.later(partial(waiter.switch, None))
+        waiter.get()
+
+    def _next(self) -> None:
+        go_on = self._line[0]
+        try:
+            go_on()
+        except Exception:
+            report("work that was put off")
+        finally:
+            self._line.popleft()
+            if self._line:
+                self._timer.start(self._next)
+
+
+_turns: WeakKeyDictionary[Any, Turns] = WeakKeyDictionary()
+
+
+def turns_here() -> Turns:
+    """Return the turns of this thread's event loop."""
+    hub = get_hub()
+    found = _turns.get(hub)
+    if found is None:
+        found = _turns[hub] = Turns(hub.loop)
+    return found
