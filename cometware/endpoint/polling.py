@@ -21,6 +21,9 @@ from cometware.transports.clock import TICK_SECONDS
 from cometware.transports.opening import Admission, greet, kept
 from cometware.transports.poll import SCRIPT_TYPE, Plan, Poll
 
+_ASKS_MORE = frozenset({"last_event_id", "lastEventId", "last", "accepted"})
+"""Options by which a poll's answer depends on more than the position in `after`."""
+
 
 def poll(exchange: Exchange) -> Iterable[bytes]:
     """Answer a poll. One that opens a client or has no position is answered at once, greeting first."""
@@ -100,11 +103,17 @@ def _hold(exchange: Exchange, admission: Admission, wait_seconds: float) -> Iter
         taken = server.take(environ)
         parked = Poll(worker, taken.sock, taken.give_back)
         if plan.keep_alive:
-            worker.polls.learn(server.raw_head, plan)
+            if _changes_by_position_alone(exchange):
+                worker.polls.learn(server.raw_head, taken.give_back, plan)
             parked.early = taken.early  # of a body that nobody reads, no byte may be taken for the next request
         parked.park()
         parked.hold(plan, admission.position)
     return taken.result
+
+
+def _changes_by_position_alone(exchange: Exchange) -> bool:
+    """Does `after` alone tell where this client reads on, and does it ask for nothing but entries?"""
+    return "HTTP_LAST_EVENT_ID" not in exchange.environ and _ASKS_MORE.isdisjoint(query_of(exchange.environ))
 
 
 def _link(exchange: Exchange) -> str:

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from _socket import socket as RawSocket
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any, NamedTuple
+
+from cometware.transports.poll import GiveBack
 
 
 class Taken(NamedTuple):
     """A socket that is ours alone now, non-blocking; the server neither reads, writes nor closes it any more.
 
-    `early` is what had been read from it already. `give_back(sock, data)` lets the server serve it again, beginning with
-    these bytes; None where it cannot. `result` is what the application returns to the server, which then does nothing.
+    `early` is what had been read from it already. `give_back` is None where the server cannot serve it again. `result` is what
+    the application returns to the server, which then does nothing.
     """
 
     sock: RawSocket
     early: bytes = b""
-    give_back: Callable[[RawSocket, bytes], None] | None = None
+    give_back: GiveBack | None = None
     result: Iterable[bytes] = ()
 
 

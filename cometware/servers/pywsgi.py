@@ -266,12 +266,14 @@ class DeferredWebSocket(WebSocket):  # type: ignore[misc]
 class _Resumption:
     """Lets the server serve a connection again, in a fresh handler and a greenlet of its own."""
 
-    __slots__ = ("address", "handler_class", "server")
+    __slots__ = ("address", "handler_class", "scope", "server")
 
     def __init__(self, handler_class: type[Handler], server: Any, address: Any) -> None:
         self.handler_class = handler_class
         self.server = server
         self.address = address
+        host = address[0] if isinstance(address, tuple) else ""
+        self.scope = f"{id(server)} {host}".encode()
 
     def __call__(self, sock: RawSocket, data: bytes) -> None:
         gevent.spawn(self._serve, sock, data)

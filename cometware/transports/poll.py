@@ -1,15 +1,15 @@
 """Long polls: a stream that ends after one batch. The socket stays parked between two polls.
 
 Technique: the head of a client's next poll is the same as that of its last one but for the position. It is looked up by a
-hash of the rest; what is known needs no parsing. Anything else goes back to the server with the bytes already read.
+hash of the rest; what is known needs no parsing (`core.heads` proves that it is the same request). Anything else goes back to
+the server with the bytes already read.
 """
 
 from __future__ import annotations
 
-import re
+import secrets
 from _socket import socket as RawSocket
 from collections import OrderedDict
-from collections.abc import Callable
 from email.utils import formatdate
 from hashlib import blake2b
 from typing import TYPE_CHECKING, NamedTuple, Protocol
@@ -19,6 +19,7 @@ import gevent
 from cometware.core import framing
 from cometware.core.entry import Position
 from cometware.core.events import Close
+from cometware.core.heads import CACHE_BUSTER, MAX_HEAD_BYTES, POSITION, Changing
 from cometware.dialects.base import Shape
 from cometware.dialects.shapes import NATIVE_POLL
 from cometware.roster.base import Record, State
@@ -32,10 +33,19 @@ SCRIPT_TYPE = "text/javascript; charset=utf-8"
 _EARLY_BYTES = 65536
 """Bytes of further requests that are kept while a poll is held."""
 _KEEP_ALIVE_TICKS = 240
-_AFTER = b"after="
-_CACHE_BUSTER = re.compile(rb"(?<=[?&]t=)[^& ]+")
 
-GiveBack = Callable[[RawSocket, bytes], None]
+
+class GiveBack(Protocol):
+    """Lets a server serve a connection again, beginning with bytes that were read from it.
+
+    `scope` tells connections apart whose equal requests may mean different things: by the server that accepted them, and by
+    their peer's address.
+    """
+
+    @property
+    def scope(self) -> bytes: ...
+
+    def __call__(self, sock: RawSocket, data: bytes) -> None: ...
 
 
 class Plan(NamedTuple):
@@ -47,6 +57,11 @@ class Plan(NamedTuple):
     keep_alive: bool
     until_tick: int
     callback: str = ""
+
+    @property
+    def changing(self) -> Changing:
+        """What differs from poll to poll."""
+        return POSITION
 
     @property
     def is_good(self) -> bool:
@@ -80,32 +95,43 @@ class Known(Protocol):
     def until_tick(self) -> int: ...
 
     @property
+    def changing(self) -> Changing: ...
+
+    @property
     def is_good(self) -> bool: ...
 
     def hold(self, poll: Poll, text: bytes) -> bool: ...
 
 
 class Polls:
-    """The plans of a worker, by the hash of a head. Off: every poll goes through the server's own handler."""
+    """The plans of a worker, by the hash of a head. Off: every poll goes through the server's own handler.
+
+    A hash is of all that must be equal: the head but for what changes in it, where that stands, and the `scope` that the
+    connection came from (its server and its peer's address, which a login may look at). It is keyed, so that nobody can make
+    two heads of one hash.
+    """
 
     def __init__(self, *, enabled: bool, size: int) -> None:
         self._plans: OrderedDict[bytes, Known] = OrderedDict()
         self._enabled = enabled
         self._size = size
+        self._secret = secrets.token_bytes(16)
         self._last_text = b""
         self._last_position: Position | None = None
 
-    def learn(self, head: bytes | None, plan: Known) -> None:
+    def learn(self, head: bytes | None, give_back: GiveBack | None, plan: Known) -> None:
         """Keep a plan, one for each client: that of its last head that was not known."""
-        split = _split(head) if head is not None and self._enabled else None
-        if split is None:
+        if head is None or give_back is None or not self._enabled:
+            return
+        span = plan.changing.read(head)
+        if span is None:
             return
         owner = plan.owner
         self.forget(owner)
         if len(self._plans) >= self._size:
             _, oldest = self._plans.popitem(last=False)
             oldest.owner.plan = None
-        owner.plan = _hash(split[0])
+        owner.plan = self._hash(plan.changing, head, *span, give_back.scope)
         self._plans[owner.plan] = plan
 
     def forget(self, owner: Owner) -> None:
@@ -114,58 +140,33 @@ class Polls:
             self._plans.pop(owner.plan, None)
             owner.plan = None
 
-    def find(self, head: bytes, tick: int) -> tuple[Known, bytes] | None:
+    def find(self, head: bytes, give_back: GiveBack | None, tick: int) -> tuple[Known, bytes] | None:
         """Return the plan for a head and what changes in it; None if it is not known for certain."""
-        split = _split(head)
-        if split is None:
+        if len(head) > MAX_HEAD_BYTES or give_back is None:
             return None
-        plan = self._plans.get(_hash(split[0]))
+        found = POSITION.find(head)
+        plan = found and self._plans.get(self._hash(POSITION, head, *found.span(1), give_back.scope))
+        if not plan:
+            found = CACHE_BUSTER.find(head)
+            span = found.span(1) if found else (-1, -1)
+            plan = self._plans.get(self._hash(CACHE_BUSTER, head, *span, give_back.scope))
         if plan is None:
             return None
         if plan.until_tick <= tick or not plan.is_good:
             self.forget(plan.owner)
             return None
-        return plan, split[1]
+        return plan, found[1] if found else b""
+
+    def _hash(self, changing: Changing, head: bytes, start: int, end: int, scope: bytes) -> bytes:
+        same = head if start < 0 else head[:start] + head[end:]
+        whole = b"%b %d %b\0%b" % (changing.name.encode(), start, scope, same)
+        return blake2b(whole, digest_size=16, key=self._secret).digest()
 
     def position(self, text: bytes) -> Position | None:
         """Read a position; most polls bring the one that the last poll brought."""
         if text != self._last_text:
             self._last_text, self._last_position = text, Position.parse(text.decode("latin-1"))
         return self._last_position
-
-
-def _split(head: bytes) -> tuple[bytes, bytes] | None:
-    """Part one complete GET (SockJS: an empty POST) into what is the same in all polls of a client, and what changes.
-
-    That is the position; or in Engine.IO and SockJS, where the server keeps it, what the client puts there against caches.
-    """
-    if not head.endswith(b"\r\n\r\n") or head.count(b"\r\n\r\n") != 1:
-        return None
-    if not head.startswith(b"GET "):
-        return _split_busted(head, b"/xhr") if head.startswith(b"POST ") else None
-    start = head.find(_AFTER)
-    if start < 0 or head.find(b"\r") < start:
-        return _split_busted(head, b"EIO=")
-    start += len(_AFTER)
-    end = head.find(b" ", start)
-    if head.find(b"\r") < end:
-        return None
-    return head[:start] + head[end:], head[start:end]
-
-
-def _split_busted(head: bytes, mark: bytes) -> tuple[bytes, bytes] | None:
-    line = head[: head.find(b"\r")]
-    if mark not in line:
-        return None
-    changing = _CACHE_BUSTER.search(line)
-    if changing is None:
-        return head, b""
-    start, end = changing.span()
-    return head[:start] + head[end:], b""
-
-
-def _hash(head: bytes) -> bytes:
-    return blake2b(head, digest_size=16).digest()
 
 
 def answer_parts(body: bytes, position: Position, content_type: str = "application/json") -> Answer:
@@ -316,7 +317,7 @@ class Poll(Connection):
 
     def next_request(self, data: bytes) -> None:
         worker = self.worker
-        found = worker.polls.find(data, worker.wheel.tick)
+        found = worker.polls.find(data, self.give_back, worker.wheel.tick)
         if found is None or not found[0].hold(self, found[1]):
             self.hand_back(data)
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from cometware.client import Environ
 from cometware.core.events import Close
 from cometware.core.framing import Frame
+from cometware.core.heads import CACHE_BUSTER, Changing
 from cometware.dialects import engineio
 from cometware.errors import BadFrame
 from cometware.transports.connection import Answer
@@ -275,6 +276,10 @@ class EnginePlan(NamedTuple):
     prefix: bytes
     until_tick: int
     script: str | None
+
+    @property
+    def changing(self) -> Changing:
+        return CACHE_BUSTER
 
     @property
     def is_good(self) -> bool:

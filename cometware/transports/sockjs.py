@@ -17,6 +17,7 @@ import gevent
 from cometware.core.entry import Position
 from cometware.core.events import HISTORY_LOST, REAUTHORISE, Close
 from cometware.core.framing import websocket_close
+from cometware.core.heads import CACHE_BUSTER, Changing
 from cometware.dialects import sockjs
 from cometware.dialects.base import Shape
 from cometware.dialects.shapes import SOCKJS_WEBSOCKET, SOCKJS_XHR
@@ -123,6 +124,10 @@ class SockJSPlan(Plan):
 
     __slots__ = ()
 
+    @property
+    def changing(self) -> Changing:
+        return CACHE_BUSTER
+
     def hold(self, poll: Poll, text: bytes) -> bool:
         """Let this poll wait, if the session is at rest on this worker alone."""
         record, roster = self.owner, poll.worker.roster
@@ -181,7 +186,7 @@ class SockJSPoll(Poll):
             self.worker.clients.ended(record, reason)
 
     def next_request(self, data: bytes) -> None:
-        found = self.worker.polls.find(data, self.worker.wheel.tick)
+        found = self.worker.polls.find(data, self.give_back, self.worker.wheel.tick)
         if found is None or not isinstance(found[0], SockJSPlan) or not found[0].hold(self, found[1]):
             self.hand_back(data)
 

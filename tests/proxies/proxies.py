@@ -47,7 +47,9 @@ class Proxy:
 # --- nginx -----------------------------------------------------------------------------------------------
 
 
-def _nginx(upstream: int, location: str = "", *, listen: str = "", server: str = "") -> AbstractContextManager[int]:
+def _nginx(
+    upstream: int, location: str = "", *, listen: str = "", server: str = "", http: str = "", address: str = ""
+) -> AbstractContextManager[int]:
     def arguments(port: int, folder: Path) -> Sequence[str | Path]:
         if listen:
             write_certificate(folder)
@@ -64,12 +66,13 @@ def _nginx(upstream: int, location: str = "", *, listen: str = "", server: str =
                 fastcgi_temp_path fastcgi;
                 scgi_temp_path scgi;
                 uwsgi_temp_path uwsgi;
+                {http}
                 map $http_upgrade $connection_upgrade {{ default upgrade; "" close; }}
                 server {{
                     listen 127.0.0.1:{port} {listen};
                     {server}
                     location / {{
-                        proxy_pass http://127.0.0.1:{upstream};
+                        proxy_pass http://{address or f"127.0.0.1:{upstream}"};
                         {location}
                     }}
                 }}
@@ -101,6 +104,12 @@ def nginx_buffers(upstream: int) -> AbstractContextManager[int]:
 def nginx_well(upstream: int) -> AbstractContextManager[int]:
     """nginx as its documentation advises for WebSocket and streams."""
     return _nginx(upstream, NGINX_WELL)
+
+
+def nginx_pool(upstream: int) -> AbstractContextManager[int]:
+    """nginx with the guide's lines: it keeps its connections to the server, for whoever asks next."""
+    pool = f"upstream app {{ server 127.0.0.1:{upstream}; keepalive 64; }}"
+    return _nginx(upstream, NGINX_UPGRADE + "proxy_set_header Connection '';", http=pool, address="app")
 
 
 def nginx_always_upgrade(upstream: int) -> AbstractContextManager[int]:

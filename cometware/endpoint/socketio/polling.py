@@ -90,7 +90,7 @@ def _hold(exchange: Exchange, session: Session, query: Mapping[str, str]) -> Ite
     taken = server.take(environ)
     held = Poll(worker, taken.sock, taken.give_back)
     if keep_alive:
-        worker.polls.learn(server.raw_head, plan)
+        worker.polls.learn(server.raw_head, taken.give_back, plan)
         held.early = taken.early
     held.park()
     session.hold(held, prefix, plan.script, keep_alive=keep_alive)

@@ -76,7 +76,7 @@ def _hold(exchange: Exchange, admission: Admission, position: Position, function
             parked.early = taken.early
             has_body = "HTTP_TRANSFER_ENCODING" in environ or environ.get("CONTENT_LENGTH") not in (None, "", "0")
             if not function and not has_body:
-                worker.polls.learn(exchange.server.raw_head, plan)
+                worker.polls.learn(exchange.server.raw_head, taken.give_back, plan)
         parked.park()
         parked.hold(plan, position)
     return taken.result
