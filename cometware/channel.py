@@ -123,7 +123,10 @@ class Channel:
         return self.log.append(Message(event_name(event), _data.encode(data), audiences(to), but), once)
 
     def recent(self, to: str | Iterable[str] = "*", n: int = 50) -> list[Data]:
-        """Return the data of the newest `n` messages to these audiences, oldest first."""
+        """Return the data of the newest `n` messages to these audiences, oldest first.
+
+        `n` is yours, up to all that is remembered. If a stranger chose it, bound it: `min(n, 100)`.
+        """
         return [entry.data for entry in self.recent_entries(to, n)]
 
     def recent_entries(self, to: str | Iterable[str] = "*", n: int = 50) -> list[Entry]:
@@ -134,7 +137,8 @@ class Channel:
         """
         if n < 0:
             raise ValueError(f"recent(n={n}): expected a number of messages")
-        return self.log.last(n, audiences(to), self.log.head.offset)
+        limits = self.limits
+        return self.log.last(n, audiences(to), self.log.head.offset, limits.window_entries, limits.window_bytes)
 
     @property
     def position(self) -> Position:

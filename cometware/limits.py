@@ -50,8 +50,9 @@ class Limits:
 
     max_message_bytes: int = 1024 * 1024
     """A larger message gets an error and the connection stays; one over four times this ends it (413, or close 1009)."""
-    max_waiting_messages: int = 256
-    """Messages of one client that wait for their handler; beyond, its socket is not read (or its POST gets 429)."""
+    max_waiting_messages: int = 1000
+    """Messages of one client that wait for their handler; beyond, its socket is not read (or its POST gets 429). A body or
+    frame that holds more is refused whole (413, `many`)."""
     max_handlers: int = 200
     """Handlers that may run beside each other in a worker."""
     max_hooks: int = 50
@@ -75,6 +76,10 @@ class Limits:
     """How long a caller waits for a store that is away, before `LogUnavailable`."""
     max_waiting_operations: int = 10_000
     """Operations of a process that may wait for the store; the next one gets `LogUnavailable` at once."""
+    last_entries: int = 1000
+    """Entries that `?last=` goes back at most."""
+    last_bytes: int = 1024 * 1024
+    """Bytes that it brings at most; but the newest entry always comes."""
     batch_entries: int = 256
     """Entries written at once to a connection that catches up."""
 

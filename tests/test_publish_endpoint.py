@@ -113,6 +113,15 @@ def test_another_method_and_a_large_body_are_refused(client: Client, channel: Ch
     assert published(channel) == []
 
 
+def test_of_more_messages_than_one_body_may_hold_none_is_published(client: Client, channel: Channel) -> None:
+    most = channel.limits.max_waiting_messages
+    told = f"{most + 1} messages in one; Limits.max_waiting_messages allows {most}; nothing was published"
+    assert error_of(post(client, [{"data": 1}] * (most + 1))) == (413, "many", told)
+    assert published(channel) == []
+    assert post(client, [{"data": 1}] * most).status_code == 200
+    assert len(published(channel)) == most
+
+
 def test_a_log_that_is_away_is_told_with_what_was_published(
     client: Client, channel: Channel, monkeypatch: pytest.MonkeyPatch
 ) -> None:

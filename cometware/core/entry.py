@@ -74,6 +74,12 @@ class Message:
         self.cost_bytes = 400 + len(json) + sum(map(len, to))
 
 
+def shown_bytes(message: Message) -> int:
+    """About how many bytes a client is sent of a message."""
+    text = message.json
+    return 60 + len(message.event) + (len(text) if text.isascii() else len(text.encode()))
+
+
 CONTROLS = frozenset({"join", "leave", "close", "revoke"})
 
 

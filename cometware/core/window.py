@@ -5,12 +5,13 @@ Rule: a reader pays only for its own mail, and meets a `Gap` only if mail of its
 
 from __future__ import annotations
 
+import heapq
 from bisect import bisect_right
 from collections import deque
 from collections.abc import Iterable, Iterator
 from itertools import islice
 
-from cometware.core.entry import Entry, Position
+from cometware.core.entry import Entry, Position, shown_bytes
 from cometware.errors import Gap
 
 _FORGOTTEN_AUDIENCES = 10_000
@@ -42,8 +43,10 @@ class _Offsets:
         first = bisect_right(self._items, offset, self._start)
         return self._items[first : first + limit]
 
-    def newest_first(self) -> Iterator[int]:
-        return islice(reversed(self._items), len(self))
+    def newest_first(self, until: int) -> Iterator[int]:
+        end = bisect_right(self._items, until, self._start)
+        size = len(self._items)
+        return islice(reversed(self._items), size - end, size - self._start)
 
 
 class Window:
@@ -169,19 +172,29 @@ class Window:
         size = len(self._entries)
         return [self._entries[size - count + index] for index in range(count)]
 
-    def last(self, count: int, audiences: Iterable[str], until: int) -> list[Entry]:
+    def last(self, count: int, audiences: Iterable[str], until: int, max_entries: int, max_bytes: int) -> list[Entry]:
         """Return the newest `count` messages up to an offset for these audiences, oldest first.
 
-        This is history, so neither controls nor replies.
+        This is history, so neither controls nor replies. It begins where a reader from there on is shown no more than so
+        many entries and bytes, replies and all; but the newest entry always comes.
         """
         entries = self._entries
         first = self._head - len(entries) + 1
-        found: set[int] = set()
-        for audience in audiences:
-            offsets = self._by_audience.get(audience)
-            if offsets is not None:
-                mail = (
-                    offset for offset in offsets.newest_first() if offset <= until and not entries[offset - first].message.kind
-                )
-                found.update(islice(mail, count))
-        return [entries[offset - first] for offset in sorted(found)[-count:]]
+        mail = [offsets.newest_first(until) for audience in audiences if (offsets := self._by_audience.get(audience))]
+        found: list[Entry] = []
+        looked = size = before = 0
+        for offset in mail[0] if len(mail) == 1 else heapq.merge(*mail, reverse=True):
+            if offset == before:
+                continue
+            if len(found) == count or looked == max_entries:
+                break
+            before = offset
+            entry = entries[offset - first]
+            looked += 1
+            size += shown_bytes(entry.message)
+            if size > max_bytes and looked > 1:
+                break
+            if not entry.message.kind:
+                found.append(entry)
+        found.reverse()
+        return found

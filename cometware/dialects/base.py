@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 from cometware.core.entry import Entry, Position
 from cometware.core.events import Close, Event
 from cometware.core.framing import Frame
+from cometware.errors import BadFrame
+
+ANY_NUMBER = sys.maxsize
 
 
 class Greeting(NamedTuple):
@@ -25,13 +29,20 @@ class Greeting(NamedTuple):
 class Wire(Protocol):
     """The way in of one connection. A dialect without a memory of its own is its own wire."""
 
-    def receive(self, body: str | bytes) -> list[Event]:
-        """Understand one frame.
+    def receive(self, body: str | bytes, most: int = ANY_NUMBER) -> list[Event]:
+        """Understand one frame, which may hold `most` messages.
 
         Raises:
-            BadFrame: It is not what the protocol allows. Nothing of it was taken.
+            BadFrame: It is not what the protocol allows, or holds more (`many`). Nothing of it was taken.
         """
         ...
+
+
+def check_number(count: int, most: int) -> None:
+    """Raise a `BadFrame` if a body or frame holds more messages than one may; ask before they are looked at."""
+    if count > most:
+        message = f"{count} messages in one; Limits.max_waiting_messages allows {most}"
+        raise BadFrame("many", message, limit=most, count=count)
 
 
 class Dialect(Wire, Protocol):

@@ -16,6 +16,7 @@ from typing import NamedTuple
 from cometware.core import framing
 from cometware.core.framing import BINARY, TEXT, Frame, utf8, websocket_frame
 from cometware.core.text import shown
+from cometware.dialects.base import ANY_NUMBER, check_number
 from cometware.errors import BadFrame
 
 OPEN, CLOSE, PING, PONG, MESSAGE, UPGRADE, NOOP = range(7)
@@ -42,6 +43,8 @@ BINARY_TYPE = "application/octet-stream"
 """Clients of version 3 compare these to the letter."""
 
 _SEPARATOR = "\x1e"
+_BESIDE = 11
+"""Packets of a payload for each message that it may hold: a message and ten attachments."""
 _DIGITS = 10
 """Digits of a length; more are nonsense."""
 
@@ -93,31 +96,58 @@ def read_packet(body: str | bytes, version: int) -> Packet:
 _TYPES = frozenset("0123456")
 
 
-def read_payload(body: bytes, version: int, *, binary: bool = False) -> Iterator[Packet]:
-    """Read the packets of an HTTP body, one after the other; `binary` is version 3's other way to write one.
+class Payload:
+    """The packets of an HTTP body, which can be counted before any is read."""
 
-    Raises:
-        BadFrame: Here it is no payload any more; the packets before it were good.
-    """
-    if binary:
-        return _read_binary(body)
+    def __init__(self, body: bytes, version: int, *, binary: bool = False, most: int = ANY_NUMBER) -> None:
+        """`binary` is version 3's other way to write one.
+
+        Raises:
+            BadFrame: It holds more than `most` messages (`many`), or more other packets than these may have attachments.
+        """
+        self._version = version
+        self._pieces: list[str | bytes] = []
+        self._error: BadFrame | None = None
+        self.count = 0
+        try:
+            for piece in _cut_binary(body) if binary else _cut(_text(body), version):
+                self.count += piece[:1] == "4"
+                check_number(self.count, most)
+                check_number(len(self._pieces) // _BESIDE, most)
+                self._pieces.append(piece)
+        except BadFrame as error:
+            if error.code == "many":
+                raise
+            self._error = error
+
+    def __iter__(self) -> Iterator[Packet]:
+        """Read the packets, one after the other.
+
+        Raises:
+            BadFrame: Here it is no payload any more; the packets before it were good.
+        """
+        for piece in self._pieces:
+            yield read_packet(piece, self._version)
+        if self._error is not None:
+            raise self._error
+
+
+def _text(body: bytes) -> str:
     try:
-        text = body.decode()
+        return body.decode()
     except UnicodeDecodeError as error:
         raise _bad(f"a payload that is not UTF-8: {error.reason} at byte {error.start}") from None
-    return _read_separated(text) if version == 4 else _read_counted(text)
 
 
-def _read_separated(text: str) -> Iterator[Packet]:
-    for piece in text.split(_SEPARATOR):
-        yield read_packet(piece, 4)
+def _cut(text: str, version: int) -> Iterator[str]:
+    return iter(text.split(_SEPARATOR)) if version == 4 else _cut_counted(text)
 
 
 _ASTRAL = re.compile("[\U00010000-\U0010ffff]")
 _LENGTH = re.compile(f"([0-9]{{1,{_DIGITS}}}):")
 
 
-def _read_counted(text: str) -> Iterator[Packet]:
+def _cut_counted(text: str) -> Iterator[str]:
     """Read `<length>:<packet>`…; JavaScript counts the units of UTF-16, so beyond U+FFFF each character is two."""
     units = _ASTRAL.sub(_pair, text)
     at = 0
@@ -130,7 +160,7 @@ def _read_counted(text: str) -> Iterator[Packet]:
             raise _bad(f"expected {length[1]} characters, got {len(units) - length.end()}")
         piece, at = units[length.end() : end], end
         if piece:
-            yield read_packet(_united(piece), 3)
+            yield _united(piece)
 
 
 def _pair(match: re.Match[str]) -> str:
@@ -144,7 +174,7 @@ def _united(units: str) -> str:
     return units.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 
 
-def _read_binary(body: bytes) -> Iterator[Packet]:
+def _cut_binary(body: bytes) -> Iterator[str | bytes]:
     at = 0
     while at < len(body) or at == 0:
         end = body.find(b"\xff", at, at + _DIGITS + 2)
@@ -157,10 +187,10 @@ def _read_binary(body: bytes) -> Iterator[Packet]:
             raise _bad(f"expected {size} bytes, got {len(piece)}")
         at = end + 1 + size
         if kind == b"\1":
-            yield _typed(piece)
+            yield piece
         elif piece:
             try:
-                yield read_packet(piece.decode(), 3)
+                yield piece.decode()
             except UnicodeDecodeError as error:
                 raise _bad(f"a packet that is not UTF-8: {error.reason} at byte {error.start}") from None
 

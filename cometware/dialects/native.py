@@ -11,7 +11,7 @@ from cometware.core.entry import RESERVED, Entry, Position
 from cometware.core.events import Close, Event, Left, Pinged, Received
 from cometware.core.framing import Frame
 from cometware.core.text import shown
-from cometware.dialects.base import Greeting
+from cometware.dialects.base import ANY_NUMBER, Greeting, check_number
 from cometware.errors import BadFrame
 
 _dumps = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
@@ -59,11 +59,14 @@ class Native:
     def close(self, close: Close) -> list[Frame]:
         return [Frame(_dumps({"close": {"code": close.code, "reason": close.reason}}))]
 
-    def receive(self, body: str | bytes) -> list[Event]:
+    def receive(self, body: str | bytes, most: int = ANY_NUMBER) -> list[Event]:
         """Understand one message, or an array of them: all are taken or none."""
         try:
             shape = parse(body if isinstance(body, str) else body.decode())
-            return [_event(item) for item in shape] if isinstance(shape, list) else [_event(shape)]
+            if not isinstance(shape, list):
+                return [_event(shape)]
+            check_number(len(shape), most)
+            return [_event(item) for item in shape]
         except RecursionError:
             raise BadFrame("json", "nested too deeply") from None
         except ValueError as error:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from cometware.core.entry import Entry, Position
 from cometware.core.events import Event, Received
 from cometware.core.framing import Frame
-from cometware.dialects.base import Silent
+from cometware.dialects.base import ANY_NUMBER, Silent
 
 RETRY_MILLISECONDS = 2000
 """How long an `EventSource` waits before it comes back."""
@@ -31,7 +31,7 @@ class Plain(Silent):
     def reset(self, reason: str, position: Position) -> list[Frame]:
         return [Frame(json.dumps({"reason": reason}), event="reset", id=str(position))]
 
-    def receive(self, body: str | bytes) -> list[Event]:
+    def receive(self, body: str | bytes, most: int = ANY_NUMBER) -> list[Event]:
         return [Received("message", body)]
 
 

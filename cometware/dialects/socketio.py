@@ -18,7 +18,7 @@ from cometware.core.events import Close, Event
 from cometware.core.framing import Frame
 from cometware.core.text import shown
 from cometware.dialects import engineio
-from cometware.dialects.base import Shape, Silent
+from cometware.dialects.base import ANY_NUMBER, Shape, Silent
 from cometware.errors import BadFrame
 
 CONNECT, DISCONNECT, EVENT, ACK, CONNECT_ERROR, BINARY_EVENT, BINARY_ACK = range(7)
@@ -297,7 +297,7 @@ class SocketIO(Silent):
         texts = [*map(_dumps, before), *([text] if text else []), *map(_dumps, offset)]
         return [Frame(f"4{ACK if is_answer else EVENT}{_prefix(self.namespace)}{id}[{','.join(texts)}]")]
 
-    def receive(self, body: str | bytes) -> list[Event]:
+    def receive(self, body: str | bytes, most: int = ANY_NUMBER) -> list[Event]:
         raise NotImplementedError("packets are put together by a Reader, for all namespaces of a connection")
 
     def close(self, close: Close) -> list[Frame]:

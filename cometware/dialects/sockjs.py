@@ -17,7 +17,7 @@ from cometware.core.entry import Entry, Position
 from cometware.core.events import Close, Event, Received
 from cometware.core.framing import Frame, data_url
 from cometware.core.text import shown
-from cometware.dialects.base import Greeting, Silent
+from cometware.dialects.base import ANY_NUMBER, Greeting, Silent, check_number
 from cometware.errors import BadFrame
 
 _string = json.JSONEncoder(ensure_ascii=True).encode
@@ -55,19 +55,19 @@ class SockJS(Silent):
     def close(self, close: Close) -> list[Frame]:
         return [Frame(f"c[{close.code},{_string(close.reason)}]")]
 
-    def receive(self, body: str | bytes) -> list[Event]:
+    def receive(self, body: str | bytes, most: int = ANY_NUMBER) -> list[Event]:
         """Understand a WebSocket's frame: an array of strings, or one; an empty one is allowed and says nothing."""
-        return list(received(body)) if body else []
+        return list(received(body, most)) if body else []
 
 
 SOCKJS = SockJS()
 
 
-def received(body: str | bytes) -> list[Received]:
-    """Understand what a client sends: a JSON array of strings, or (over WebSocket) one string.
+def received(body: str | bytes, most: int = ANY_NUMBER) -> list[Received]:
+    """Understand what a client sends: a JSON array of `most` strings, or (over WebSocket) one string.
 
     Raises:
-        BadFrame: It is something else; the message is what SockJS says then.
+        BadFrame: It is something else; the message is what SockJS says then. Or it holds more (`many`).
     """
     if not body:
         raise BadFrame("payload", MISSING)
@@ -76,24 +76,26 @@ def received(body: str | bytes) -> list[Received]:
     except (ValueError, RecursionError):
         raise BadFrame("json", BROKEN) from None
     texts = [shape] if isinstance(shape, str) else shape
+    if isinstance(texts, list):
+        check_number(len(texts), most)
     if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
         raise BadFrame("payload", MISSING)
     return [Received("message", text) for text in texts]
 
 
-def posted(body: bytes, content_type: str) -> list[Received]:
+def posted(body: bytes, content_type: str, most: int = ANY_NUMBER) -> list[Received]:
     """Understand the body of jsonp_send: the form field `d`, or with any other type the JSON itself.
 
     Raises:
         BadFrame: As `received`.
     """
     if content_type != "application/x-www-form-urlencoded":
-        return received(body)
+        return received(body, most)
     try:
         fields = parse_qs(body.decode(), keep_blank_values=True, max_num_fields=10, errors="strict")
     except ValueError:
         raise BadFrame("json", BROKEN) from None
-    return received(fields.get("d", [""])[0])
+    return received(fields.get("d", [""])[0], most)
 
 
 def _message(entry: Entry) -> str:

@@ -22,7 +22,7 @@ def post(exchange: Exchange) -> Response:
     asked, environ, limits = exchange.asked, exchange.environ, exchange.worker.limits
     try:
         body = read_body(environ, limits.max_message_bytes, limits.body_seconds)
-        events = understand(body, environ.get("CONTENT_TYPE", ""), native=asked.native)
+        events = understand(body, environ.get("CONTENT_TYPE", ""), limits.max_waiting_messages, native=asked.native)
     except UploadRefused as refused:
         status, shape, close = refused.answer
         response = json_response(status, shape)
@@ -30,7 +30,7 @@ def post(exchange: Exchange) -> Response:
             response.headers["Connection"] = "close"
         return response
     except BadFrame as error:
-        return error_response(400, error.code, error.message, **error.details)
+        return error_response(413 if error.code == "many" else 400, error.code, error.message, **error.details)
     dialect = "native" if asked.native else "plain"
     if asked.key is None:
         return _once(exchange, events, dialect)

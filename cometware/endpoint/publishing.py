@@ -12,8 +12,9 @@ from cometware.client import Environ
 from cometware.core.data import parse, untagged
 from cometware.core.entry import audiences, event_name
 from cometware.core.text import shown
+from cometware.dialects.base import check_number
 from cometware.endpoint.answers import error_response, json_response
-from cometware.errors import LogUnavailable
+from cometware.errors import BadFrame, LogUnavailable
 from cometware.transports.upload import UploadRefused, read_body
 
 logger = logging.getLogger("cometware")
@@ -42,6 +43,10 @@ def publish(channel: Channel, environ: Environ) -> Response:
     except (ValueError, RecursionError) as error:
         return error_response(400, "json", f'expected JSON like {{"data": "hello"}}: {error}')
     is_array = isinstance(body, list)
+    try:
+        check_number(len(body) if is_array else 1, limits.max_waiting_messages)
+    except BadFrame as many:
+        return error_response(413, many.code, f"{many.message}; nothing was published", **many.details)
     messages: list[dict[str, Any]] = []
     for index, shape in enumerate(body if is_array else [body]):
         try:

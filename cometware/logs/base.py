@@ -68,8 +68,11 @@ class Log(Protocol):
         """Raise a `Gap` unless a reader of these audiences misses nothing when it reads on from this position."""
         ...
 
-    def last(self, count: int, audiences: Iterable[str], until: int) -> list[Entry]:
-        """Return the newest messages up to an offset for these audiences, oldest first."""
+    def last(
+        self, count: int, audiences: Iterable[str], until: int, max_entries: int = 1000, max_bytes: int = 1024 * 1024
+    ) -> list[Entry]:
+        """Return the newest messages up to an offset for these audiences, oldest first: as many as were asked for, and
+        as a reader may be shown (`core.window.Window.last`)."""
         ...
 
     def subscribe(self, wake: Callable[[], None]) -> Callable[[], None]:

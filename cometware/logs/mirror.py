@@ -59,9 +59,11 @@ class Mirror:
         with self._lock:
             self._window.check(position, audiences)
 
-    def last(self, count: int, audiences: Iterable[str], until: int) -> list[Entry]:
+    def last(
+        self, count: int, audiences: Iterable[str], until: int, max_entries: int = 1000, max_bytes: int = 1024 * 1024
+    ) -> list[Entry]:
         with self._lock:
-            return self._window.last(count, audiences, until)
+            return self._window.last(count, audiences, until, max_entries, max_bytes)
 
     def forget_old(self, now: float) -> None:
         """The store forgets, and tells."""

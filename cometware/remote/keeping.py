@@ -24,7 +24,7 @@ from cometware.remote.ladder import Hop, Ladder
 from cometware.remote.links import LINKS, Link, Shape, Terms
 from cometware.remote.outbox import Outbox, settle
 from cometware.remote.place import Place
-from cometware.remote.poster import Poster
+from cometware.remote.poster import BATCH_MESSAGES, Poster
 from cometware.remote.route import Refusal, Route
 
 logger = logging.getLogger("cometware")
@@ -316,7 +316,9 @@ class Kept:
 
     def _greeting(self, link: Link, greeting: Shape) -> None:
         self.client = greeting["client"]
-        self._limit = greeting["limits"]["max_message_bytes"]
+        limits = greeting["limits"]
+        self._limit = limits["max_message_bytes"]
+        self._poster.allow(limits.get("max_waiting_messages", BATCH_MESSAGES))
         if self._place.after is None or greeting["recovered"] is False:
             self._place.begin(greeting["position"])
         self._outbox.count(greeting["accepted"], link.before)
@@ -346,6 +348,8 @@ class Kept:
             self._sent()
         elif error.get("code") == "closed":
             self._closed(error.get("close", 4000), error.get("message", ""))
+        elif error.get("code") == "busy":
+            raise _Lost(f"it is busy: {error.get('message', '')}")  # the next connection sends the same again
         else:
             self._deliver(Heard("error", error, self._place.position))
 

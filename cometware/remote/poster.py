@@ -15,6 +15,7 @@ from cometware.remote.route import Asker, Refusal, Route, error_of
 POST_SECONDS = 70.0
 """How long a POST may take; the server answers within `Limits.answer_seconds`."""
 BATCH_MESSAGES = 200
+"""How many of our messages go in one POST, if the server takes so many."""
 GOODBYE_SECONDS = 2.0
 COMPLAIN_FAILURES = 5
 
@@ -53,6 +54,10 @@ class Poster:
         if error_of(answer.body).get("code") != "number":
             self._most = 1 if answer.status in (400, 413) else self._most
         return Refusal(answer.status, answer.headers, answer.body)
+
+    def allow(self, most: int) -> None:
+        """Hear from the server how many messages it takes at once."""
+        self._most = max(1, min(self._most, most))
 
     def later(self, why: str, least_seconds: float = 0.0) -> None:
         """Wait before the next one."""

@@ -410,7 +410,7 @@
     // Who counts our messages, our key or the tab that leads; and what tabs know of each other: see "One connection".
     var counter = '', tab = random(), said = 0, role = 0, group, followed = { over: 1 }, sharedKey, release, waiting;
     var outbox = {}, taken = {};
-    var greeting = { heartbeat: 20, limits: { max_message_bytes: 1048576 } };
+    var greeting = { heartbeat: 20, limits: { max_message_bytes: 1e6 } };
     var rtt = 0, hold = 20, beat = now(), hiddenSince = 0, watching;
 
     self.transport = self.client = null;
@@ -783,7 +783,7 @@
         countedTo(error.accepted);
         link.sent = 0;
         flush();
-      } else if (error.code === 'closed') lost(link, error.message);
+      } else if (/closed|busy/.test(error.code)) lost(link, error.message);
       else fire('error', error);
     }
 
@@ -840,9 +840,9 @@
       }
     }
 
-    function batch(most, count) { // the first of what waits, up to so many bytes
-      var texts = [], text;
-      while (texts.length < queue.length && texts.length < count) {
+    function batch(most) { // the first of what waits, up to so many bytes, and so many that a farewell may follow
+      var texts = [], text, count = single || Math.min(200, greeting.limits.max_waiting_messages - 1) || 1;
+      while (queue[texts.length] && texts.length < count) {
         text = written(queue[texts.length], acked + texts.length + 1);
         most -= size(text) + 1;
         if (most < 1) break;
@@ -855,7 +855,7 @@
     function post(link) { // one at a time; what queues meanwhile goes in the next one
       var texts, of = era, from = acked, count;
       if (posting) return;
-      texts = batch(limit(), single ? 1 : 200);
+      texts = batch(limit());
       count = texts.length;
       if (!count) {
         giveBack(0);
@@ -871,7 +871,7 @@
         else if (error.code === 'number') countedTo(error.accepted);
         else if (refuses(status, error)) return;
         else if (error.close) lost(serving, error.message);
-        else if (status === 400 || status === 413) {
+        else if (/^4(00|13)$/.test(status)) {
           single = 1;
           if (count === 1) giveBack(0, error.code || 'refused', error.message);
         } else if (acked === from) { // else it came back on the other way
@@ -962,7 +962,7 @@
 
     function goodbye() { // so that nobody has to wait whether we come back
       if (!everOpen || role || ended) return; // other tabs may go on with this client
-      var text = '[' + batch(60000, 200).concat('{"close":{}}').join() + ']';
+      var text = '[' + batch(60000).concat('{"close":{}}').join() + ']';
       if (serving && serving.duplex) serving.send('{"close":{}}');
       else if (navigator.sendBeacon) navigator.sendBeacon(base + query({ v: 1, key: key }), text);
       else if (serving && serving.send) serving.send(text, function () {});

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import gevent
@@ -75,6 +75,24 @@ class Inboxes:
         """Does this client wait for so many of its messages that no more should be read?"""
         inbox = record.inbox
         return inbox is not None and len(inbox) >= self._worker.limits.max_waiting_messages
+
+    def has_room(self, record: Record, count: int) -> bool:
+        """May so many more messages of this client wait for their handlers?"""
+        inbox = record.inbox
+        return inbox is None or len(inbox) + count <= self._worker.limits.max_waiting_messages
+
+    def check_room(self, record: Record, events: Sequence[Event]) -> None:
+        """Raise a `BadFrame` (`busy`) unless all that came together may wait beside what waits already."""
+        waiting = 0 if record.inbox is None else len(record.inbox)
+        if record.early is not None:
+            waiting += sum(map(len, record.early.values()))
+        limit, known = self._worker.limits.max_waiting_messages, record.accepted
+        if waiting + len(events) <= limit:
+            return
+        new = [event for event in events if isinstance(event, Received) and not 0 < (event.number or 0) <= known]
+        if new and waiting + len(new) > limit:
+            message = f"{waiting} messages of this client wait already; Limits.max_waiting_messages allows {limit}"
+            raise BadFrame("busy", message, accepted=known)
 
     def deliver(self, record: Record, event: Event, source: Source) -> None:
         """Take a message: once, in the order of its number.

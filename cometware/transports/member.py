@@ -68,9 +68,8 @@ class Member(Connection):
         assert self.record is not None
         return self.record.id
 
-    @property
-    def is_full(self) -> bool:
-        return self.record is not None and self.worker.inboxes.is_full(self.record)
+    def has_room(self, count: int) -> bool:
+        return self.record is None or self.worker.inboxes.has_room(self.record, count)
 
     def begin(self, position: Position) -> None:
         """Read on from here, as soon as the session has a way out."""

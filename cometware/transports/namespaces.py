@@ -110,7 +110,11 @@ class Namespaces:
     @property
     def is_full(self) -> bool:
         """Do so many messages wait for their handlers that no more should be read?"""
-        return any(member.is_full for member in self.members.values())
+        return not self.has_room(1)
+
+    def has_room(self, count: int) -> bool:
+        """May so many more messages wait for their handlers?"""
+        return all(member.has_room(count) for member in self.members.values())
 
     # Joining and leaving
 

@@ -24,6 +24,8 @@ from cometware.transports.report import report
 from cometware.transports.worker import Worker
 
 _TAIL_PAUSE_SECONDS = 0.01
+_TOLD = ("max_message_bytes", "max_waiting_messages", "last_entries", "last_bytes", "grace_seconds")
+"""Limits that a client is to know."""
 _ELSEWHERE_SECONDS = 0.05
 """How often to look whether another worker has opened a client."""
 
@@ -217,7 +219,10 @@ def _await_tail(worker: Worker, position: Position) -> None:
 
 def _history(worker: Worker, asked: Asked, record: Record, begin: Position) -> Position:
     """Return the place from which on a reader gets the last messages: history is nothing but an earlier beginning."""
-    entries = worker.log.last(asked.last, record.audiences, begin.offset) if asked.last else []
+    if not asked.last:
+        return begin
+    limits = worker.limits
+    entries = worker.log.last(asked.last, record.audiences, begin.offset, limits.last_entries, limits.last_bytes)
     if not entries:
         return begin
     epoch, offset = entries[0].position
@@ -234,7 +239,7 @@ def greet(worker: Worker, admission: Admission, shape: Shape, server: dict[str, 
         position=admission.position,
         accepted=admission.record.accepted,
         heartbeat_seconds=limits.heartbeat_seconds,
-        limits={"max_message_bytes": limits.max_message_bytes, "grace_seconds": limits.grace_seconds},
+        limits={name: getattr(limits, name) for name in _TOLD},
         server=server,
         recovered=admission.recovered,
     )

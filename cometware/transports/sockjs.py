@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from cometware.transports.worker import Worker
 
 SCRIPT_TYPE = "application/javascript; charset=UTF-8"
+_TOO_MUCH = {"size": 1009, "many": 1009, "busy": 1013}
+"""Close codes for what is no mistake of the protocol's."""
 
 
 def history_lost(reason: str) -> Close:
@@ -56,8 +58,8 @@ class SockJSWebSocket(WebSocket):
 
     def refused(self, error: BadFrame) -> None:
         """A peer that breaks the protocol is gone: SockJS has no word for errors."""
-        if error.code == "size":
-            self.end(Close(1009, error.message))
+        if error.code in _TOO_MUCH:
+            self.end(Close(_TOO_MUCH[error.code], error.message))
         elif error.code != "closed":
             self.end(Close(3000, "Broken framing."))
 

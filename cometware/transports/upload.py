@@ -100,11 +100,11 @@ def _error(code: str, message: str, **details: object) -> dict[str, Any]:
     return {"error": {"code": code, "message": message, **details}}
 
 
-def understand(body: bytes, content_type: str, *, native: bool) -> list[Event]:
-    """Turn a body into the messages in it: native shapes, bytes (`application/octet-stream`), or one text.
+def understand(body: bytes, content_type: str, most: int, *, native: bool) -> list[Event]:
+    """Turn a body into the messages in it, `most` of them: native shapes, bytes (`application/octet-stream`), or one text.
 
     Raises:
-        BadFrame: It is not what its type says.
+        BadFrame: It is not what its type says, or holds more (`many`).
     """
     kind, options = parse_options_header(content_type)
     dialect: Dialect = NATIVE if native else PLAIN
@@ -125,7 +125,7 @@ def understand(body: bytes, content_type: str, *, native: bool) -> list[Event]:
         if "d" not in fields:
             raise BadFrame("form", "expected the messages in the form field d")
         text = fields["d"][0]
-    return dialect.receive(text)
+    return dialect.receive(text, most)
 
 
 class Ticket:
@@ -163,10 +163,10 @@ def upload(worker: Worker, record: Record, events: Sequence[Event], dialect: str
         worker.clients.close(record, Close(1000, "left"), "left")
         return Answer(200, {"accepted": record.accepted})
     if messages:
-        if worker.inboxes.is_full(record):
-            limit = worker.limits.max_waiting_messages
-            message = f"{limit} messages of this client wait already; see Limits.max_waiting_messages"
-            return Answer(429, _error("busy", message, accepted=record.accepted))
+        try:
+            worker.inboxes.check_room(record, messages)
+        except BadFrame as busy:
+            return Answer(429, _error(busy.code, busy.message, **busy.details))
         ticket = Ticket(dialect, len(messages))
         for event in messages:
             worker.inboxes.deliver(record, event, ticket)

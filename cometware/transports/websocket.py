@@ -185,7 +185,9 @@ class WebSocket(Connection):
         worker = self.worker
         try:
             worker.check_size(len(data))
-            events = self.shape.dialect.receive(body)
+            events = self.shape.dialect.receive(body, worker.limits.max_waiting_messages)
+            if len(events) > 1 and self.record is not None:
+                worker.inboxes.check_room(self.record, events)
             if any(isinstance(event, Pinged) for event in events):
                 self.write(self.shape.heartbeat(worker.position_of(self)))
             for event in events:

@@ -39,7 +39,13 @@ class TransportContract:
                 "position": begin,
                 "accepted": 0,
                 "heartbeat": 55,
-                "limits": {"max_message_bytes": 65536, "grace_seconds": 120},
+                "limits": {
+                    "max_message_bytes": 65536,
+                    "max_waiting_messages": 1000,
+                    "last_entries": 1000,
+                    "last_bytes": 1048576,
+                    "grace_seconds": 120,
+                },
                 "server": {"name": server.name_on(self.transport.transport), "transports": list(server.transports)},
                 "recovered": True,
             }

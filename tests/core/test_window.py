@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections import deque
+from typing import Any
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from cometware.core import cursor, window
-from cometware.core.entry import Entry, Message, Position
+from cometware.core.entry import Entry, Message, Position, shown_bytes
 from cometware.core.window import Window
 from cometware.errors import Gap
 
@@ -109,7 +112,7 @@ class WindowAgainstModel(RuleBasedStateMachine):
     @rule(count=st.integers(0, 20), to=READERS)
     def last(self, count: int, to: list[str]) -> None:
         shown = [item for item in self.kept() if set(item.message.to) & set(to) and not item.message.kind]
-        assert self.window.last(count, to, self.window.head.offset) == (shown[-count:] if count else [])
+        assert self.window.last(count, to, self.window.head.offset, 1000, 2**20) == (shown[-count:] if count else [])
 
     @rule(offset=st.integers(0, 60), to=READERS, limit=st.integers(1, 8), until=st.integers(0, 60))
     def a_cursor_reads_everything_once(self, offset: int, to: list[str], limit: int, until: int) -> None:
@@ -204,3 +207,35 @@ def test_a_long_history_of_one_audience_is_found_by_its_index(to: list[str], off
     if first_kept - 1 <= offset <= len(to):
         expected = [n for n, audience in enumerate(to, start=1) if n > offset and audience == "room:a"][:limit]
         assert [found.position.offset for found in view.after(Position("e", offset), ["room:a"], limit)] == expected
+
+
+def test_history_ends_where_its_reader_would_be_shown_too_much() -> None:
+    """Between two messages there may be replies, which a reader from the older one on is shown as well."""
+    window = Window("e", 1000, 2**30)
+    for offset in range(1, 101):
+        window.add(entry(offset, "client:a", kind="" if offset % 10 == 0 else "reply", size=1))
+    of = [item.position.offset for item in window.last(50, ["client:a"], 100, 35, 2**20)]
+    assert of == [70, 80, 90, 100]
+    assert [item.position.offset for item in window.last(2, ["client:a", "*"], 75, 1000, 2**20)] == [60, 70]
+    size = shown_bytes(window.last(1, ["client:a"], 100, 1, 1)[0].message)
+    assert [item.position.offset for item in window.last(50, ["client:a"], 100, 1000, 11 * size)] == [90, 100]
+
+
+class Counted(deque[Entry]):
+    """Counts the entries that are looked at."""
+
+    looked = 0
+
+    def __getitem__(self, index: Any) -> Any:
+        self.looked += 1
+        return super().__getitem__(index)
+
+
+def test_history_costs_no_more_than_it_may_bring() -> None:
+    """A stranger asks for all, and of mail that is nearly all replies for one message."""
+    window = Window("e", 10_000, 2**30)
+    for offset in range(1, 10_001):
+        window.add(entry(offset, "client:a", "*", kind="reply" if offset > 1 else "", size=1))
+    entries = window._entries = Counted(window._entries)
+    assert window.last(10**9, ["client:a", "*"], 10_000, 100, 2**20) == []
+    assert entries.looked == 100

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from cometware.core.framing import Frame
 from cometware.dialects import engineio
-from cometware.dialects.engineio import MESSAGE, PING, PONG, Packet, content_type, read_form, read_packet, read_payload, writer
+from cometware.dialects.engineio import MESSAGE, PING, PONG, Packet, Payload, content_type, read_form, read_packet, writer
 from cometware.errors import BadFrame
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]))
@@ -20,7 +20,7 @@ JSON_FRAMES = st.lists(TEXTS.map(lambda text: Frame("4" + text.replace("\x1e", "
 
 
 def read(body: bytes, version: int, *, binary: bool = False) -> list[Packet]:
-    return list(read_payload(body, version, binary=binary))
+    return list(Payload(body, version, binary=binary))
 
 
 def packets(frames: list[Frame]) -> list[Packet]:
@@ -49,7 +49,7 @@ def test_what_is_no_payload_of_version_4(body: bytes) -> None:
 
 
 def test_packets_before_a_bad_one_are_good() -> None:
-    several = read_payload(b"4good\x1ebad!", 4)
+    several = iter(Payload(b"4good\x1ebad!", 4))
     assert next(several) == Packet(4, "good")
     with pytest.raises(BadFrame):
         next(several)

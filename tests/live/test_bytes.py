@@ -72,7 +72,8 @@ class Life:
     def greeting(self) -> str:
         return (
             f'{{"open":{{"client":"{self.client}","position":"{self.begin}","accepted":0,"heartbeat":55,'
-            '"limits":{"max_message_bytes":1048576,"grace_seconds":120},'
+            '"limits":{"max_message_bytes":1048576,"max_waiting_messages":1000,"last_entries":1000,"last_bytes":1048576,'
+            '"grace_seconds":120},'
             '"server":{"name":"pywsgi","transports":["websocket","sse","stream","poll"]},"recovered":true}}'
         )
 
@@ -86,7 +87,7 @@ def test_a_native_websocket(server: Server) -> None:
     life = Life(server, HANDSHAKE | {"Sec-WebSocket-Protocol": "chat, cometware.v1"})
     assert life.written == (
         f"{SWITCHING}Sec-WebSocket-Protocol: cometware.v1\r\n\r\n"
-        f"\udc81~\x00\udcfc{life.greeting}"
+        f"\udc81~\x01A{life.greeting}"
         f'\udc813{{"id":"{life.first}","event":"message","data":"hi"}}'
         f'\udc817{{"id":"{life.second}","event":"x","data":{{"a":[1,"ö"]}}}}'
         '\udc81%{"close":{"code":4403,"reason":"no"}}'
@@ -110,7 +111,7 @@ def test_native_server_sent_events(server: Server) -> None:
     assert life.written == (
         f"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream; charset=utf-8\r\n{NEVER_ENDING}"
         f"1e\r\nretry: 2000\nid: {life.begin}\n\n\r\n"
-        f"115\r\nid: {life.begin}\ndata: {life.greeting}\n\n\r\n"
+        f"15a\r\nid: {life.begin}\ndata: {life.greeting}\n\n\r\n"
         f'4c\r\nid: {life.first}\ndata: {{"id":"{life.first}","event":"message","data":"hi"}}\n\n\r\n'
         f'50\r\nid: {life.second}\ndata: {{"id":"{life.second}","event":"x","data":{{"a":[1,"ö"]}}}}\n\n\r\n'
         '2d\r\ndata: {"close":{"code":4403,"reason":"no"}}\n\n\r\n'
@@ -122,7 +123,7 @@ def test_a_stream_of_lines(server: Server) -> None:
     life = Life(server, {"Accept": "application/x-ndjson"})
     assert life.written == (
         f"HTTP/1.1 200 OK\r\nContent-Type: application/x-ndjson; charset=utf-8\r\n{NEVER_ENDING}"
-        f"fd\r\n{life.greeting}\n\r\n"
+        f"142\r\n{life.greeting}\n\r\n"
         f'34\r\n{{"id":"{life.first}","event":"message","data":"hi"}}\n\r\n'
         f'38\r\n{{"id":"{life.second}","event":"x","data":{{"a":[1,"ö"]}}}}\n\r\n'
         '26\r\n{"close":{"code":4403,"reason":"no"}}\n\r\n'

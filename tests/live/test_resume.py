@@ -153,6 +153,43 @@ def test_last_counts_after_a_reset(server: Server, transport: type[Client]) -> N
         assert client.data(1) == ["new"]
 
 
+BOUNDED = {"last_entries": 5, "last_bytes": 2000}
+
+
+@pytest.fixture(scope="module")
+def bounded() -> Iterator[Server]:
+    with serve(PATIENT | BOUNDED) as server:
+        yield server
+
+
+@NATIVE
+@pytest.mark.parametrize("last", [6, 99999])
+def test_last_goes_no_further_back_than_the_limits_that_the_greeting_tells(
+    bounded: Server, transport: type[Client], last: int
+) -> None:
+    publish(bounded, *range(8))
+    with transport(bounded, last=last) as client:
+        assert {name: client.greeting["limits"][name] for name in BOUNDED} == BOUNDED
+        assert client.data(5) == [3, 4, 5, 6, 7]
+        bounded.publish("new")
+        assert client.data(1) == ["new"]
+    publish(bounded, 8, "x" * 900, "é" * 450)
+    with transport(bounded, last=last) as client:
+        assert client.data(2) == ["x" * 900, "é" * 450]
+    bounded.publish("x" * 5000)
+    with transport(bounded, after="another_log-1", last=last) as client:
+        assert client.receive()["reset"]["reason"] == "epoch"
+        assert client.data(1) == ["x" * 5000]
+
+
+def test_plain_clients_go_no_further_back_either(bounded: Server) -> None:
+    publish(bounded, *range(8))
+    with EventSource(bounded, last=99999) as source, PlainWebSocket(bounded, last=99999) as socket:
+        assert [source.event().data for _ in range(5)] == ["3", "4", "5", "6", "7"]
+        assert [socket.receive() for _ in range(5)] == ["3", "4", "5", "6", "7"]
+    assert [data for _, data in bounded.get("/history/7")] == [1, 2, 3, 4, 5, 6, 7]  # the application's own number
+
+
 def test_history_is_what_this_client_may_hear(server: Server) -> None:
     server.publish("secret", to="room:history")
     server.publish("for bob", to="user:bob")

@@ -19,10 +19,10 @@ class BadEngineRequest(Exception):
         self.message = message or engineio.ERRORS[code]
 
 
-def error_response(code: int, message: str = "") -> Response:
+def error_response(code: int, message: str = "", status: int = 400) -> Response:
     """Say what is wrong, as Engine.IO does."""
     body = json.dumps({"code": code, "message": message or engineio.ERRORS[code]}, separators=(",", ":"))
-    return Response(body, 403 if code == engineio.FORBIDDEN else 400, content_type="application/json")
+    return Response(body, 403 if code == engineio.FORBIDDEN else status, content_type="application/json")
 
 
 def too_much(refused: UploadRefused) -> Response:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from urllib.parse import parse_qs
 
 import gevent
@@ -13,7 +12,7 @@ from cometware.dialects import engineio
 from cometware.dialects.engineio import BAD_REQUEST, SESSION_UNKNOWN
 from cometware.endpoint.answers import query_of
 from cometware.endpoint.exchange import Exchange
-from cometware.endpoint.socketio.errors import BadEngineRequest, too_much
+from cometware.endpoint.socketio.errors import BadEngineRequest, error_response, too_much
 from cometware.errors import BadFrame
 from cometware.transports.session import Session
 from cometware.transports.upload import UploadRefused, read_body
@@ -22,7 +21,6 @@ _FULL_SECONDS = 0.02
 
 
 def post(exchange: Exchange, session: Session) -> Response:
-    """Handle the packets of a body."""
     """Take the packets of a body; they are with their handlers before the answer is written."""
     environ, limits = exchange.environ, exchange.worker.limits
     if session.posting:
@@ -33,14 +31,19 @@ def post(exchange: Exchange, session: Session) -> Response:
         body = read_body(environ, limits.max_message_bytes, limits.body_seconds)
         if session.closed:
             raise BadEngineRequest(SESSION_UNKNOWN)
-        for packet in _packets(body, environ, session.version):
+        payload = _payload(body, environ, session.version, limits.max_waiting_messages)
+        if not _await_room(session, payload.count, limits.answer_seconds):
+            return error_response(BAD_REQUEST, "too many messages wait for their handlers; nothing of this was taken", 429)
+        for packet in payload:
             session.receive(packet)
             if session.closed:
                 break
-        _await_room(session, limits.answer_seconds)
+        _await_room(session, 1, limits.answer_seconds)  # it sends no more before it is answered
     except UploadRefused as refused:
         return too_much(refused)
     except BadFrame as error:
+        if error.code == "many":
+            return error_response(BAD_REQUEST, error.message, 413)
         session.close("protocol")
         raise BadEngineRequest(BAD_REQUEST, error.message) from None
     finally:
@@ -48,7 +51,7 @@ def post(exchange: Exchange, session: Session) -> Response:
     return Response("ok", content_type="text/html")
 
 
-def _packets(body: bytes, environ: Environ, version: int) -> Iterable[engineio.Packet]:
+def _payload(body: bytes, environ: Environ, version: int, most: int) -> engineio.Payload:
     kind = environ.get("CONTENT_TYPE", "").partition(";")[0].strip().lower()
     if kind == "application/x-www-form-urlencoded" and "j" in query_of(environ):
         try:
@@ -56,14 +59,16 @@ def _packets(body: bytes, environ: Environ, version: int) -> Iterable[engineio.P
         except ValueError as error:
             raise BadFrame("form", f"expected the packets in the form field d: {error}") from None
         body = engineio.read_form(fields.get("d", [""])[0])
-        return engineio.read_payload(body, version)
+        return engineio.Payload(body, version, most=most)
     if kind == engineio.BINARY_TYPE and version == 4:
         raise BadFrame("type", f"Engine.IO 4 has no {kind} bodies")
-    return engineio.read_payload(body, version, binary=kind == engineio.BINARY_TYPE)
+    return engineio.Payload(body, version, binary=kind == engineio.BINARY_TYPE, most=most)
 
 
-def _await_room(session: Session, seconds: float) -> None:
-    """Hold the answer back while the client's messages wait for their handlers: it sends no more before."""
+def _await_room(session: Session, count: int, seconds: float) -> bool:
+    """Wait until so many messages may wait for their handlers beside those that do. Was that in time?"""
     with gevent.Timeout(seconds, False):
-        while session.namespaces.is_full and not session.closed:
+        while not session.closed and not session.namespaces.has_room(count):
             gevent.sleep(_FULL_SECONDS)
+        return True
+    return False

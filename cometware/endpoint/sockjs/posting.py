@@ -11,6 +11,7 @@ from cometware.dialects import sockjs
 from cometware.dialects.sockjs import SOCKJS
 from cometware.endpoint.exchange import Exchange
 from cometware.endpoint.sockjs.answers import TEXT
+from cometware.errors import BadFrame
 from cometware.roster.base import Record, RosterFull, State
 from cometware.transports.upload import Ticket, UploadRefused, read_body
 
@@ -35,10 +36,13 @@ def post(exchange: Exchange, *, is_script: bool) -> Response:
         return Response("404 Error: this session is not open here\n", 404, content_type=TEXT)
     exchange.worker.clients.left_alone(record)  # who lives at another worker is kept here for no longer than that
     kind, _ = parse_options_header(environ.get("CONTENT_TYPE", ""))
-    messages = sockjs.posted(body, kind) if is_script else sockjs.received(body)
+    most = limits.max_waiting_messages
+    messages = sockjs.posted(body, kind, most) if is_script else sockjs.received(body, most)
     if messages and record.state is State.OPEN:
-        if exchange.worker.inboxes.is_full(record):
-            return Response(f"{limits.max_waiting_messages} messages of this client wait already\n", 429, content_type=TEXT)
+        try:
+            exchange.worker.inboxes.check_room(record, messages)
+        except BadFrame as busy:
+            return Response(f"{busy.message}\n", 429, content_type=TEXT)
         _deliver(exchange, record, messages)
     if not is_script:
         response = Response(status=204)

@@ -115,7 +115,7 @@ class _Ask(NamedTuple):
                 return stream(exchange, self.transport, function)
             return poll(exchange, function)
         except BadFrame as error:
-            return respond(exchange, Response(error.message, 500, content_type=TEXT))
+            return respond(exchange, Response(error.message, 413 if error.code == "many" else 500, content_type=TEXT))
         except NotNegotiable as error:
             return respond(exchange, Response(error.message, error.status, headers=error.headers, content_type=TEXT))
         except Refused as refused:
