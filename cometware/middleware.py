@@ -16,7 +16,7 @@ from cometware.core.text import shown
 from cometware.endpoint import Endpoint
 from cometware.endpoint.answers import Headers, error_response, json_response, nothing, query_of, scripted
 from cometware.endpoint.exchange import StartResponse, User
-from cometware.endpoint.gate import Gate, refuse, without_credentials
+from cometware.endpoint.gate import Gate, without_credentials
 from cometware.endpoint.publishing import publish
 from cometware.endpoint.socketio.service import SocketIOService
 from cometware.endpoint.sockjs.service import SockJSService
@@ -30,11 +30,13 @@ class Cometware:
 
     `user` tells who is logged in: a function of the request's environ that returns a name or None, like
     `cometware.flask.user(app, "user")`. `allowed_origins` are pages of other origins that may use the channel with their
-    visitors' cookies, like `["https://shop.example"]`; `"*"` lets everybody in, without cookies. `subprotocols` are those
-    that a plain WebSocket may choose from. `status_token` switches `<path>/status` on, which tells who is here and how
-    to requests with `Authorization: Bearer <token>`. `publish_token` does so for `<path>/publish`, where programs in
-    any language publish. `hooks` is the path below which the application itself answers, by
-    ordinary views, to what clients do that has no handler (`cometware.hooks`); from outside it is 404.
+    visitors' cookies, like `["https://shop.example", "https://*.shop.example"]`; `"*"` lets everybody in, without cookies,
+    as do `"null"` and `"file://"`, which any page can be. `hosts` are the names of this site, like `["shop.example"]`, or
+    `[".shop.example"]` for all below it, too; without them the framework's list counts, and without that every `Host`.
+    `subprotocols` are those that a plain WebSocket may choose from. `status_token` switches `<path>/status` on, which tells
+    who is here and how to requests with `Authorization: Bearer <token>`. `publish_token` does so for `<path>/publish`,
+    where programs in any language publish. `hooks` is the path below which the application itself answers, by ordinary
+    views, to what clients do that has no handler (`cometware.hooks`); from outside it is 404.
 
     >>> def app(environ, start_response):
     ...     start_response("200 OK", [("Content-Type", "text/plain")])
@@ -54,7 +56,7 @@ class Cometware:
     messages; with 0, greenlets run them, and they must be cooperative.
 
     Raises:
-        ValueError: The path does not begin with `/` (or is all of it), or an origin is none.
+        ValueError: The path does not begin with `/` (or is all of it), or an origin or a host is none.
     """
 
     def __init__(
@@ -65,6 +67,7 @@ class Cometware:
         user: User | None = None,
         *,
         allowed_origins: Collection[str] = (),
+        hosts: Collection[str] | None = None,
         subprotocols: Sequence[str] = (),
         status_token: str | None = None,
         publish_token: str | None = None,
@@ -86,7 +89,7 @@ class Cometware:
         self.app = app
         self.channel = channel
         self.path = path
-        self._gate = Gate(allowed_origins)
+        self._gate = Gate(app, allowed_origins, hosts)
         self._status_token = status_token
         self._publish_token = publish_token
         self.hooks = hooks
@@ -171,9 +174,9 @@ class Cometware:
 
     def _channel(self, endpoint: Endpoint, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         script = environ["REQUEST_METHOD"] == "GET" and "callback" in query_of(environ)
-        verdict = self._gate.judge(environ, script=script)
+        verdict = self._gate.judge(environ, script=script, listens=environ["REQUEST_METHOD"] != "POST")
         if not verdict.allowed:
-            refusal = scripted(environ, refuse(verdict, environ))
+            refusal = scripted(environ, self._gate.refuse(verdict, environ))
             refusal.headers["X-Content-Type-Options"] = "nosniff"
             return refusal(environ, start_response)
         if verdict.anonymous:

@@ -9,9 +9,12 @@ from typing import Any, TypeAlias
 from werkzeug.wrappers import Response
 
 from cometware.client import Environ
+from cometware.core.keys import client_id
 from cometware.core.negotiation import Asked
 from cometware.endpoint.answers import BASE_HEADERS, Headers
+from cometware.endpoint.gate import is_doubtful
 from cometware.endpoint.reasons import Reasons
+from cometware.roster.base import Record, State
 from cometware.servers.base import Server
 from cometware.transports.opening import Admission, admit
 from cometware.transports.worker import Worker
@@ -62,6 +65,16 @@ class Exchange:
         """Let the client in (`transports.opening.admit`)."""
         why = self.reasons.of(transport, self.asked, self.server, self.environ)
         return admit(self.worker, self.asked, self.ask_user(), self.environ, transport, dialect, why)
+
+    @property
+    def is_doubtful(self) -> bool:
+        """May a foreign page have sent this (`core.origin.Verdict`)?"""
+        return is_doubtful(self.environ)
+
+    def find_own(self, key: str) -> Record | None:
+        """Find the open client that this user has with a key, by a request that was surely no foreign page's."""
+        record = self.worker.roster.find(client_id(key, self.ask_user()))
+        return record if record is not None and record.state is State.OPEN and not record.doubtful else None
 
     def respond(self, response: Response) -> Iterable[bytes]:
         """Give an ordinary answer."""

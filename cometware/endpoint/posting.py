@@ -11,6 +11,7 @@ from cometware.client import Client
 from cometware.core.events import Event
 from cometware.endpoint.answers import error_response, json_response
 from cometware.endpoint.exchange import Exchange
+from cometware.endpoint.gate import doubted
 from cometware.errors import BadFrame
 from cometware.roster.base import Record, State
 from cometware.transports.opening import run_on_open
@@ -20,6 +21,8 @@ from cometware.transports.upload import Ticket, UploadRefused, post_once, read_b
 def post(exchange: Exchange) -> Response:
     """Handle the messages in a body, and say which is accepted."""
     asked, environ, limits = exchange.asked, exchange.environ, exchange.worker.limits
+    if exchange.is_doubtful and (asked.key is None or exchange.find_own(asked.key) is None):
+        return doubted()
     try:
         body = read_body(environ, limits.max_message_bytes, limits.body_seconds)
         events = understand(body, environ.get("CONTENT_TYPE", ""), limits.max_waiting_messages, native=asked.native)

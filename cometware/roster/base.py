@@ -28,7 +28,8 @@ class Record:
 
     `key` names the client's key (None: it had none, and lives as long as its connection); `close` is what its next request
     will be told; `transport` and `dialect` are those by which it last came, `why` tells the cause of that; `connections` are
-    those of this process, the newest last; `inbox`, `early` and `queued` belong to whoever runs its handlers, `away_tick` and
+    those of this process, the newest last; `doubtful`: none of its requests so far was surely from a page that
+    may use the channel; `inbox`, `early` and `queued` belong to whoever runs its handlers, `away_tick` and
     `is_queued` to whoever watches over its grace. `position` is what was put down for it (`Roster.put_down`). `cookie` and
     `site` are all that is kept of its requests, and only if there are hooks.
     """
@@ -41,6 +42,7 @@ class Record:
         "cookie",
         "data",
         "dialect",
+        "doubtful",
         "early",
         "id",
         "inbox",
@@ -71,6 +73,7 @@ class Record:
         self.transport = ""
         self.dialect = ""
         self.why = ""
+        self.doubtful = False
         self.close: Close | None = None
         self.state = State.OPENING
         self.settled: Any = None
@@ -118,7 +121,10 @@ class Presence:
 
 
 class Arrival(NamedTuple):
-    """A client at the door. `request` is what hooks keep of its request; `comes` is false for who only says something."""
+    """A client at the door. `request` is what hooks keep of its request; `comes` is false for who only says something.
+
+    `doubtful`: a foreign page may have sent it (`core.origin.Verdict`).
+    """
 
     id: str
     key: str | None
@@ -128,6 +134,7 @@ class Arrival(NamedTuple):
     now: float
     request: dict[str, str] = {}
     why: str = ""
+    doubtful: bool = False
 
     @property
     def comes(self) -> bool:

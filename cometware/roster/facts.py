@@ -28,6 +28,7 @@ class Facts:
     clock. `taken` is the number of the message that `taker` handles, or handled last; `ender` the worker that runs its
     `on_close` just now. `position` is where it reads on, if it carries none itself and has no connection. `request`
     is what hooks need of its requests. `aside`: it has ended, its `on_close` is not over, and a later one has its id.
+    `doubtful`: see `Record`.
     """
 
     id: str
@@ -51,6 +52,7 @@ class Facts:
     position: str = ""
     request: dict[str, str] = field(default_factory=dict)
     aside: bool = False
+    doubtful: bool = False
 
     @property
     def name(self) -> str:
@@ -89,6 +91,7 @@ def born(arrival: Arrival, birth: str, home: str) -> Facts:
         dialect=arrival.dialect,
         request=arrival.request,
         why=arrival.why,
+        doubtful=arrival.doubtful,
     )
 
 
@@ -115,7 +118,8 @@ def arrive(new: Facts) -> Change:
             transport=new.transport,
             dialect=new.dialect,
             why=new.why,
-            request=new.request or facts.request,
+            request=facts.request if new.doubtful else new.request or facts.request,
+            doubtful=facts.doubtful and new.doubtful,
         )
 
     return change

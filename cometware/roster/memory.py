@@ -31,9 +31,11 @@ class MemoryRoster:
             is_first = record is None
             if record is None:
                 record = Record(id, key, user, arrival.now)
+                record.doubtful = arrival.doubtful
                 self._put(record)
             if arrival.comes or not record.transport:
                 record.transport, record.dialect, record.why = arrival.transport, arrival.dialect, arrival.why
+            record.doubtful = record.doubtful and arrival.doubtful
             return Opening(record, is_first, was_other)
 
     def add(self, record: Record) -> None:

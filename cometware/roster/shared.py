@@ -41,6 +41,7 @@ class SharedRecord(Record):
         self.transport, self.dialect, self.why = facts.transport, facts.dialect, facts.why
         self.rooms = frozenset(facts.rooms) or NO_ROOMS
         self.data = facts.data
+        self.doubtful = facts.doubtful
         self.facts = facts
         self.is_home = False
         self.seen = 0.0
@@ -455,6 +456,7 @@ def _stays(record: SharedRecord) -> bool:
 
 def _seen(record: SharedRecord, arrival: Arrival) -> SharedRecord:
     record.seen = arrival.now
+    record.doubtful = record.doubtful and arrival.doubtful
     if arrival.comes or not record.transport:
         record.transport, record.dialect, record.why = arrival.transport, arrival.dialect, arrival.why
     return record

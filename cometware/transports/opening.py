@@ -62,10 +62,13 @@ def admit(
         id, key = secrets.token_hex(12), None
     else:
         id, key = keys.client_id(asked.key, user), keys.key_id(asked.key)
-    arrival = Arrival(id, key, user, transport, dialect, worker.clock.time(), worker.channel.request_of(environ), why)
+    doubtful = "cometware.doubtful" in environ
+    request = worker.channel.request_of(environ)
+    arrival = Arrival(id, key, user, transport, dialect, worker.clock.time(), request, why, doubtful)
     begin = worker.log.head
     record, opened, other_user, is_fresh = _find(worker, arrival)
-    worker.channel.remember(record, environ)
+    if opened or not doubtful:  # else a stranger's page could lend this visitor's cookies to a client of its own
+        worker.channel.remember(record, environ)
     if opened:
         _open(worker, record, Client(worker.channel, record, transport, dialect, environ))
     elif record.state is State.OPENING:

@@ -90,6 +90,18 @@ def test_the_query_of_the_opening_is_told_but_for_the_key() -> None:
     assert world.site.asked[0].json["query"] == {"wait": "0", "room": "a"}
 
 
+def test_a_foreign_image_lends_its_visitors_cookies_to_nobody_elses_client() -> None:
+    world = World()
+    key = "k" * 24
+    world.client.post("/comet?v=1", data='{"n":1,"data":1}', headers={"Comet-Key": key, "Cookie": "session=eve"})
+    image = {"Accept": "image/png, */*", "Cookie": "session=ann"}
+    assert world.client.get(f"/comet?transport=poll&wait=0&key={key}", headers=image).status_code == 200
+    world.client.post(f"/comet?v=1&key={key}", data='{"n":2,"data":2}', content_type="text/plain")
+    said = [asked.environ.get("HTTP_COOKIE") for asked in world.site.asked if asked.path == "/realtime/message"]
+    assert said[0] == "session=eve"
+    assert "session=ann" not in said
+
+
 def test_bytes_and_texts_are_told_as_everywhere() -> None:
     world = World()
     world.client.post("/comet", data=b"\0\1", content_type="application/octet-stream")

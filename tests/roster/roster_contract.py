@@ -49,6 +49,16 @@ class RosterContract(ABC):
         again, mine = knock(roster, "a", "key", "ann", 9.0)
         assert (again.since, mine) == (7.0, False)
 
+    def test_who_was_opened_in_doubt_is_in_doubt_until_a_request_shows_its_page(self, roster: Roster) -> None:
+        doubtful, sure = (Arrival("a", "key", "ann", "poll", "native", 0, doubtful=doubted) for doubted in (True, False))
+        record = roster.open(doubtful).record
+        roster.settle(record)
+        record.state = State.OPEN
+        assert record.doubtful
+        assert roster.open(doubtful).record.doubtful
+        assert not roster.open(sure).record.doubtful
+        assert not roster.open(doubtful).record.doubtful
+
     def test_of_many_threads_one_opens(self, roster: Roster) -> None:
         threads = 16
         start = threading.Barrier(threads)

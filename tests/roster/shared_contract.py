@@ -16,7 +16,7 @@ from cometware import Limits, LogUnavailable, Position
 from cometware.core.events import REVOKED, Close
 from cometware.roster.base import Arrival, Idle, Record, State, Turn
 from cometware.roster.factstore import FAR_SECONDS, HELD, TAKEN, UNKNOWN, FactStore
-from cometware.roster.shared import Following, SharedRoster
+from cometware.roster.shared import Following, SharedRecord, SharedRoster
 
 SECONDS = 60
 LEASE = 3600
@@ -26,6 +26,10 @@ LIMITS = Limits(lease_seconds=LEASE, store_seconds=SECONDS)
 
 def arrival(id: str = "a", key: str | None = "key", user: str | None = "ann", **other: object) -> Arrival:
     return Arrival(id, key, user, str(other.get("transport", "poll")), "native", float(str(other.get("now", 1))))
+
+
+def doubtful(**other: object) -> Arrival:
+    return arrival(**other)._replace(doubtful=True)  # type: ignore[arg-type]
 
 
 def come(roster: SharedRoster, id: str = "a", **other: object) -> Record:
@@ -108,6 +112,18 @@ class SharedRosterContract:
         found = opening.record
         assert (found.state, found.user, found.since) == (State.OPEN, "ann", 1)
         assert (found.rooms, found.data) == ({"room:x"}, '{"name":"Ann"}')
+
+    def test_who_was_opened_in_doubt_is_in_doubt_everywhere(self, one: SharedRoster, two: SharedRoster) -> None:
+        request = {"HTTP_COOKIE": "user=ann"}
+        record = one.open(doubtful()._replace(request=request)).record
+        one.settle(record)
+        found = two.find("a")
+        assert found is not None and found.doubtful
+        two.open(arrival()._replace(request={"HTTP_COOKIE": "user=bob"}))
+        one.open(doubtful()._replace(request=request))
+        here = two.find("a")
+        assert isinstance(here, SharedRecord)
+        assert (here.doubtful, here.facts.request) == (False, {"HTTP_COOKIE": "user=bob"})
 
     def test_a_client_that_stays_costs_the_store_nothing(self, one: SharedRoster, two: SharedRoster) -> None:
         come(one)

@@ -15,7 +15,7 @@ from cometware.dialects.engineio import BAD_METHOD, BAD_REQUEST, TRANSPORT_UNKNO
 from cometware.dialects.socketio import ROOT
 from cometware.endpoint.answers import Headers, is_repeated, nothing, query_of
 from cometware.endpoint.exchange import Exchange, StartResponse
-from cometware.endpoint.gate import Gate, refuse, without_credentials
+from cometware.endpoint.gate import Gate, without_credentials
 from cometware.endpoint.serve import Endpoint
 from cometware.endpoint.socketio.elsewhere import Elsewhere
 from cometware.endpoint.socketio.errors import BadEngineRequest, error_response
@@ -47,9 +47,10 @@ class SocketIOService:
         """Answer a request to `path`, the part behind the prefix."""
         if path not in ("", "/"):
             return Response("Not found", 404, content_type="text/plain")(environ, start_response)
-        verdict = self._gate.judge(environ, script=environ["REQUEST_METHOD"] == "GET" and "j" in query_of(environ))
+        listens = environ["REQUEST_METHOD"] == "GET"
+        verdict = self._gate.judge(environ, script=listens and "j" in query_of(environ), listens=listens)
         if not verdict.allowed:
-            message = json.loads(refuse(verdict, environ).get_data())["error"]["message"]
+            message = json.loads(self._gate.refuse(verdict, environ).get_data())["error"]["message"]
             return error_response(engineio.FORBIDDEN, message)(environ, start_response)
         headers = _cors(verdict)
         if environ["REQUEST_METHOD"] == "OPTIONS":

@@ -82,13 +82,12 @@ def session_cookie(environ: Environ) -> str:
     return found["value"] if found is not None else "dummy"
 
 
-def iframe(page: bytes, allowed_origins: Collection[str], environ: Environ) -> Response:
+def iframe(page: bytes, ancestors: Collection[str], environ: Environ) -> Response:
     """Give the page that lets a page of another origin use this one's: only those that are allowed to, may frame it."""
     if not page:
         return error_response(404, "script", "iframe transports are off; Cometware(sockjs_script=…) is the URL of the client")
     response = Response(page, content_type=_HTML)
-    origins = sorted(set(allowed_origins) - {"*"})
-    response.headers["Content-Security-Policy"] = " ".join(["frame-ancestors", "'self'", *origins])
+    response.headers["Content-Security-Policy"] = " ".join(["frame-ancestors", "'self'", *ancestors])
     response.headers["Cache-Control"] = f"public, max-age={_YEAR}"
     response.headers["Expires"] = formatdate(time.time() + _YEAR, usegmt=True)
     response.set_etag(hashlib.sha256(page).hexdigest()[:32])

@@ -10,6 +10,7 @@ from cometware.core.events import Received
 from cometware.dialects import sockjs
 from cometware.dialects.sockjs import SOCKJS
 from cometware.endpoint.exchange import Exchange
+from cometware.endpoint.gate import doubted
 from cometware.endpoint.sockjs.answers import TEXT
 from cometware.errors import BadFrame
 from cometware.roster.base import Record, RosterFull, State
@@ -34,6 +35,8 @@ def post(exchange: Exchange, *, is_script: bool) -> Response:
         return Response(text, 503, content_type=TEXT)
     if record is None:
         return Response("404 Error: this session is not open here\n", 404, content_type=TEXT)
+    if exchange.is_doubtful and record.doubtful:
+        return doubted()
     exchange.worker.clients.left_alone(record)  # who lives at another worker is kept here for no longer than that
     kind, _ = parse_options_header(environ.get("CONTENT_TYPE", ""))
     most = limits.max_waiting_messages

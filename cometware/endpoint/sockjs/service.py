@@ -18,7 +18,7 @@ from cometware.core.negotiation import Asked, NotNegotiable, Transport
 from cometware.dialects import sockjs
 from cometware.endpoint.answers import query_of, refused_response
 from cometware.endpoint.exchange import Exchange, StartResponse
-from cometware.endpoint.gate import Gate, refuse, without_credentials
+from cometware.endpoint.gate import Gate, without_credentials
 from cometware.endpoint.serve import Endpoint
 from cometware.endpoint.sockjs.answers import TEXT, cors, iframe, not_allowed, only, options, respond, session_cookie
 from cometware.endpoint.sockjs.polling import poll
@@ -46,6 +46,8 @@ _KINDS = {
     "jsonp": Kind(("GET",), is_script=True),
     "jsonp_send": Kind(("POST",), is_script=True),
 }
+SENDERS = ("xhr_send", "jsonp_send")
+"""By these a client says something; by all others it listens."""
 _INFO = Kind(("GET", "OPTIONS"))
 
 
@@ -64,7 +66,7 @@ class SockJSService:
         if path in ("", "/"):
             return only("GET", environ, Response(sockjs.GREETING, content_type=TEXT))(environ, start_response)
         if sockjs.is_page(path):
-            return only("GET", environ, iframe(self._page, self._gate.allowed_origins, environ))(environ, start_response)
+            return only("GET", environ, iframe(self._page, self._gate.frame_ancestors, environ))(environ, start_response)
         session, transport = sockjs.session(path) or ("", "")
         kind = {"/info": _INFO, "/websocket": _KINDS["websocket"]}.get(path) or _KINDS.get(transport)
         if kind is None:
@@ -72,9 +74,10 @@ class SockJSService:
         method = environ["REQUEST_METHOD"]
         if method not in kind.methods:
             return not_allowed(kind.methods)(environ, start_response)
-        verdict = self._gate.judge(environ, script=kind.is_script)
+        says = transport in SENDERS
+        verdict = self._gate.judge(environ, script=kind.is_script, listens=not says)
         if not verdict.allowed:
-            return refuse(verdict, environ)(environ, start_response)
+            return self._gate.refuse(verdict, environ)(environ, start_response)
         headers = cors(verdict, environ) if not kind.is_script else []
         if session and self._cookie and transport != "websocket":
             headers += [("Set-Cookie", f"JSESSIONID={session_cookie(environ)}; path=/")]
@@ -105,7 +108,7 @@ class _Ask(NamedTuple):
                 return self._websocket(exchange)
             asked = Asked(Transport.POST, native=False, key=sockjs.key_of(self.session))
             exchange = replace(exchange, asked=asked)
-            if self.transport in ("xhr_send", "jsonp_send"):
+            if self.transport in SENDERS:
                 return respond(exchange, post(exchange, is_script=self.transport == "jsonp_send"))
             function = ""
             if self.transport in ("jsonp", "htmlfile"):
