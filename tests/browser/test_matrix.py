@@ -119,6 +119,28 @@ def test_an_old_browser_by_its_other_transports(name: str, transport: str, site:
     assert report["transport"] == transport
 
 
+@pytest.mark.parametrize(
+    ("name", "transport"),
+    [
+        ("ie6", "jsonp"),
+        *(pytest.param(name, transport, marks=pytest.mark.full) for name, transport in [("ie6", "poll"), ("ie8", "jsonp")]),
+        *(pytest.param(name, "poll", marks=pytest.mark.full) for name in ("ie7", "ie8", "ie9", "phantomjs")),
+    ],
+)
+def test_an_old_browser_whose_visitor_is_logged_in_is_believed_by_post(name: str, transport: str) -> None:
+    """It sends no Origin and no Sec-Fetch-Site: its header or its Referer says whose page it is."""
+    key, script = story()
+    with Site() as site:  # no page of another origin may use it
+        page = site.page(first="document.cookie = 'user=ann'", then=script, options={"transports": [transport]})
+        with ENGINES[name].open(page) as process:
+            try:
+                report = check(site, key)
+            except AssertionError as error:
+                raise AssertionError(process.output()[-2000:]) from error
+        user = next(one for one in site.get("/clients") if one["id"] == report["client"])["user"]
+    assert (report["transport"], user) == (transport, "ann")
+
+
 # --- Proxies of every kind -------------------------------------------------------------------------------
 
 BEHIND = {
