@@ -42,7 +42,7 @@ class Limits:
     hook_seconds: float = 30
     """How long the wrapped application may take to answer one request of the channel itself (`Cometware(hooks=…)`)."""
 
-    tail_seconds: float = 3
+    tail_seconds: float = 0.1
     """How long a worker that a client is ahead of waits for news of the log. Then it asks the store itself; if that does not
     come as far either, it has lost writes: `reset`."""
     lease_seconds: float = 10

@@ -265,6 +265,11 @@ class Roster(Protocol):
         """Learn what others have accepted of this client: a greeting that tells less would say that it is forgotten. Waits."""
         ...
 
+    def is_new(self, record: Record) -> bool:
+        """Was this client opened here a moment ago, by the only request that it ever made here? Then the store has just said
+        that no message of it is known."""
+        ...
+
     def put_down(self, record: Record, position: Position) -> None:
         """Keep where a client reads on that carries no position itself: it has no connection just now. Waits."""
         ...

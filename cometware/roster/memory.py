@@ -137,6 +137,9 @@ class MemoryRoster:
     def catch_up(self, record: Record) -> None:
         pass
 
+    def is_new(self, record: Record) -> bool:
+        return False
+
     def put_down(self, record: Record, position: Position) -> None:
         record.position = position
 

@@ -26,6 +26,7 @@ from cometware.roster.memory import MemoryRoster
 
 _STATES = {change.OPENING: State.OPENING, change.OPEN: State.OPEN, change.ENDED: State.ENDED}
 
+_NEW_SECONDS = 10.0
 _BURIED_SECONDS = 3600.0
 """How long a worker that counts as dead can find out that it does."""
 
@@ -301,6 +302,11 @@ class SharedRoster:
             facts = self._store.load(record.id)
             if facts is not None and facts.birth == record.facts.birth:
                 record.take_over(facts, self.worker)
+
+    def is_new(self, record: Record) -> bool:
+        assert isinstance(record, SharedRecord)
+        is_first = record.seen == record.since and record.is_home and not record.facts.taken
+        return is_first and time.time() - record.since < _NEW_SECONDS
 
     def put_down(self, record: Record, position: Position) -> None:
         seen = record.seen if isinstance(record, SharedRecord) else 0.0

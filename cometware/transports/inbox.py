@@ -6,6 +6,7 @@ costs no new greenlet; a runner that has more clients to serve lets another one 
 
 from __future__ import annotations
 
+import math
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -147,15 +148,24 @@ class Inboxes:
         early.setdefault(number, []).append((event, source))
 
     def _look_elsewhere(self, record: Record, early: dict[int, list[tuple[Received, Source]]]) -> None:
-        """The messages before these may be with another worker: go on when it has handled them."""
-        deadline, is_sure = time.monotonic() + self._worker.limits.order_seconds, False
+        """The messages before these may be with another worker: go on when it has handled them.
+
+        The store is asked ever more rarely, and at the end: about a client that nobody knew before, only then.
+        """
+        roster, begin = self._worker.roster, time.monotonic()
+        deadline, is_sure = begin + self._worker.limits.order_seconds, False
+        pause = math.inf if roster.is_new(record) else _ELSEWHERE_SECONDS
         while record.early is early:
-            if time.monotonic() > deadline:
+            left = deadline - time.monotonic()
+            if left <= 0:
                 self._give_up(record, early, is_sure=is_sure)
                 return
-            gevent.sleep(_ELSEWHERE_SECONDS)
+            gevent.sleep(min(pause, left))
+            pause *= 2
+            if record.early is not early:
+                return
             try:
-                self._worker.roster.catch_up(record)  # and take nothing: who gives up must not keep it from others
+                roster.catch_up(record)  # and take nothing: who gives up must not keep it from others
                 is_sure = True
             except LogUnavailable:
                 is_sure = False

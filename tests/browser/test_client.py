@@ -199,6 +199,19 @@ def test_a_message_over_the_limit_is_refused_and_the_next_one_goes_on(site: Site
         assert site.get("/said", client=client, n=1) == ["small"]
 
 
+def test_a_page_sends_no_more_at_once_than_the_server_takes(open_page: OpenPage) -> None:
+    """Learnt from the greeting: it need not be refused to know."""
+    with Site({"max_waiting_messages": 7}) as site:
+        page = open_page(site.page(options={"transports": ["stream"]}))
+        client = wait(page, "comet.client")
+        sizes: list[int] = []
+        page.on("request", lambda asked: asked.method == "POST" and sizes.append(len(json.loads(asked.post_data or "[]"))))
+        page.evaluate("for (var i = 0; i < 50; i++) comet.send(i)")
+        assert site.get("/said", client=client, n=50) == list(range(50))
+        page.evaluate("1")  # hears what the browser has told meanwhile
+        assert sum(sizes) == 50 and max(sizes) == 6  # and a farewell behind them
+
+
 # --- The end ---------------------------------------------------------------------------------------------
 
 
