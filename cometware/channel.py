@@ -14,11 +14,11 @@ from cometware.core import data as _data
 from cometware.core.data import Data
 from cometware.core.entry import Entry, Message, Position, audiences, event_name
 from cometware.core.events import REVOKED, Close, close_code
+from cometware.core.masking import masked_url
 from cometware.limits import Limits
 from cometware.logs.base import Log, real_lock
 from cometware.questions import Questions
 from cometware.roster.base import Presence, Record, Roster, State
-from cometware.stores.base import masked
 from cometware.stores.schemes import named
 
 Handler = TypeVar("Handler", bound=Callable[..., Any])
@@ -89,8 +89,8 @@ class Channel:
             return
         if self._opened is not None:
             raise ValueError(
-                f"the channel was used at {masked(self.url)!r} while the application was loaded, so it cannot be moved to "
-                f"{masked(url)!r}; expected the same URL in both places, or no use of the channel before requests come"
+                f"the channel was used at {masked_url(self.url)!r} while the application was loaded, so it cannot be moved to "
+                f"{masked_url(url)!r}; expected the same URL in both places, or no use of the channel before requests come"
             )
         self._make = named(url, self.name, self.limits)
         self.url = url

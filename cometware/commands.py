@@ -13,6 +13,7 @@ import click
 
 from cometware.channel import Channel
 from cometware.core.data import Data, encode, parse, untagged
+from cometware.core.masking import masked, masked_url
 from cometware.errors import Closed, CometwareError, Failed, Refused
 from cometware.remote import Heard, connect
 from cometware.remote.links import LINKS
@@ -135,15 +136,15 @@ def _explained(url: str) -> Iterator[None]:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
     except Failed as error:
-        raise click.ClickException(f"the application did not take it: {error}") from None
+        raise click.ClickException(masked(f"the application did not take it: {error}")) from None
     except Closed as error:
-        raise click.ClickException(f"{url} has ended this client: {error}") from None
+        raise click.ClickException(f"{masked_url(url)} has ended this client: {masked(str(error))}") from None
     except Refused as error:
-        raise click.ClickException(f"{url} says {error}") from None
+        raise click.ClickException(f"{masked_url(url)} says {masked(str(error))}") from None
     except CometwareError as error:
-        raise click.ClickException(str(error)) from None
+        raise click.ClickException(masked(str(error))) from None
     except (ValueError, TimeoutError) as error:
-        raise click.ClickException(str(error)) from None
+        raise click.ClickException(masked(str(error))) from None
 
 
 def _headers(lines: tuple[str, ...]) -> dict[str, str]:
@@ -151,7 +152,8 @@ def _headers(lines: tuple[str, ...]) -> dict[str, str]:
     for line in lines:
         name, colon, value = line.partition(":")
         if not colon or not name.strip():
-            raise click.BadParameter(f"got {line!r}, expected 'NAME: VALUE'", param_hint="--header")
+            got = (line.split("=")[0].split() or [""])[0]  # what follows may be a secret
+            raise click.BadParameter(f"got {got!r} without a colon, expected 'NAME: VALUE'", param_hint="--header")
         headers[name.strip()] = value.strip()
     return headers
 

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from cometware.channel import Channel
+from cometware.core.masking import masked_url
 from cometware.hooks import is_hook
 
 if TYPE_CHECKING:
@@ -30,6 +31,11 @@ def _find_channel() -> Channel:
     path = getattr(settings, "COMETWARE_CHANNEL", None)
     if path is None:
         raise ImproperlyConfigured('COMETWARE_CHANNEL is not set; expected where your Channel is, like "mysite.live.channel"')
+    if "://" in str(path):
+        raise ImproperlyConfigured(
+            f"COMETWARE_CHANNEL = {masked_url(str(path))!r}: expected the place of your Channel, like "
+            '"mysite.live.channel", and not its URL'
+        )
     try:
         found = import_string(path)
     except ImportError as error:

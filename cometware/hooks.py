@@ -28,7 +28,7 @@ from cometware.core.entry import Message, audiences, event_name
 from cometware.core.text import shown
 from cometware.errors import CometwareError, Refused
 from cometware.roster.base import Record
-from cometware.transports.report import logger, report
+from cometware.transports.report import logger, report, tell
 
 HOOK = object()
 """In a WSGI environ under `cometware.hook`: this request is the channel's own. No header can put it there."""
@@ -148,7 +148,7 @@ class AppHooks:
             return self._act(name, client, answer)
         if event == "close":
             if answer.status not in (404, 405):
-                logger.warning("POST %s%s: answered by %d, but a client is gone all the same", self._path, name, answer.status)
+                tell("hook close", f"POST {self._path}{name}: answered by {answer.status}, but a client is gone all the same")
             return None
         if answer.status == 404 and event in ("open", "message") and not self._warned:
             self._warned = True
@@ -171,7 +171,7 @@ class AppHooks:
                 greenlet.kill(timeout=_END_SECONDS)
         if isinstance(greenlet.value, _Answer):
             return greenlet.value
-        logger.warning("POST %s: the application took longer than Limits.hook_seconds=%g", path, limits.hook_seconds)
+        tell("hook time", f"POST {path}: the application took longer than Limits.hook_seconds={limits.hook_seconds:g}")
         raise Refused(504, f"the application took longer than Limits.hook_seconds={limits.hook_seconds:g}")
 
     def _ended(self, greenlet: Any) -> None:

@@ -12,11 +12,11 @@ import click
 import gevent
 from gevent.pywsgi import WSGIServer
 
+from cometware.core.masking import masked_url
 from cometware.endpoint.ending import DRAIN_SECONDS
 from cometware.middleware import Cometware
 from cometware.servers.base import ALL_TRANSPORTS
 from cometware.servers.pywsgi import Handler
-from cometware.stores.base import masked
 from cometware.watchdog import Watchdog
 
 _FLUSH_SECONDS = 0.3
@@ -57,7 +57,7 @@ def _transports(app: Any) -> str:
     transports = ", ".join(ALL_TRANSPORTS)
     if channel is None:
         return f"{transports} (no Cometware found in {type(app).__name__}: wrap its wsgi_app, or serve the wrapper)"
-    return f"{transports} at {channel.path} · log {masked(channel.channel.url)}"
+    return f"{transports} at {channel.path} · log {masked_url(channel.channel.url)}"
 
 
 def load(application: str, channel_url: str | None = None) -> Any:

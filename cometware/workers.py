@@ -13,9 +13,9 @@ from gunicorn.arbiter import Arbiter
 from gunicorn.errors import HaltServer
 from gunicorn.workers.ggevent import GeventPyWSGIWorker, PyWSGIHandler
 
+from cometware.core.masking import masked_url
 from cometware.servers.base import ALL_TRANSPORTS
 from cometware.servers.pywsgi import Handler
-from cometware.stores.base import masked
 from cometware.watchdog import Watchdog
 
 GRACE_SECONDS = 10
@@ -100,7 +100,7 @@ class Process(GeventPyWSGIWorker):  # type: ignore[misc]
         found = channel_of(self.wsgi)
         if is_first:
             where = ", ".join(f"http://{sock.getsockname()[0]}:{sock.getsockname()[1]}" for sock in self.sockets)
-            what = f" · {', '.join(ALL_TRANSPORTS)} at {found.path} · log {masked(found.channel.url)}" if found else ""
+            what = f" · {', '.join(ALL_TRANSPORTS)} at {found.path} · log {masked_url(found.channel.url)}" if found else ""
             click.echo(f"cometware: {self.app.application} on {where} · {self.cfg.workers} workers{what}")
         if found is not None:
             found.warn_of_processes(aloud=is_first)

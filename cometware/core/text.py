@@ -11,3 +11,17 @@ def shown(text: str, limit: int = 200) -> str:
     """
     escaped = text[:limit].encode("unicode_escape", "backslashreplace").decode("ascii")
     return escaped[:limit] + ("…" if len(text) > limit or len(escaped) > limit else "")
+
+
+def escaped(text: str) -> str:
+    """Escape what is not printable, whatever script the rest is in: line breaks, what moves a cursor or turns a line around.
+
+    >>> escaped("é\\n\\x1b[2J")
+    'é\\\\n\\\\x1b[2J'
+    """
+    if text.isprintable():
+        return text
+    return "".join(
+        character if character.isprintable() else character.encode("unicode_escape", "backslashreplace").decode("ascii")
+        for character in text
+    )

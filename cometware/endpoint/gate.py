@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Collection, Mapping
 from typing import Any
 
@@ -13,8 +12,7 @@ from cometware.core.origin import ANY, OPAQUE, Verdict, advice, check_allowed_or
 from cometware.core.text import shown
 from cometware.endpoint.answers import error_response
 from cometware.endpoint.site import Site
-
-logger = logging.getLogger("cometware")
+from cometware.transports.report import tell
 
 DOUBTFUL = "cometware.doubtful"
 """In a WSGI environ: `Verdict.doubtful`. No header can put it there."""
@@ -95,7 +93,7 @@ class Gate:
             text += "it says what it was in X-Forwarded-Host, which the channel does not believe: "
             text += self._site.believe() + "; or "
         text += "in nginx, proxy_set_header Host $http_host"
-        logger.warning("403 origin: %s", text)
+        tell("403 origin", f"403 origin: {text}")
         response = error_response(403, "origin", text, got=got, expected=expected, setting="allowed_origins")
         response.headers["Vary"] = "Origin"
         return response
@@ -116,7 +114,7 @@ def _refuse_host(verdict: Verdict) -> Response:
         + (": Cometware(…, hosts=[…])" if verdict.setting == "hosts" else ", or name all: Cometware(…, hosts=[…])")
         + ". If your proxy changes the Host header: in nginx, proxy_set_header Host $http_host"
     )
-    logger.warning("400 host: %s", text)
+    tell("400 host", f"400 host: {text}")
     return error_response(400, "host", text, got=got, setting=verdict.setting)
 
 
@@ -126,7 +124,7 @@ def doubted() -> Response:
         "nothing shows which page sent this, and its credentials would come along with a foreign page's form, too. Add a "
         f"header that no form can set ({PROOFS}), or Origin; or show the key of a client that is open for this user already"
     )
-    logger.warning("403 proof: %s", text)
+    tell("403 proof", f"403 proof: {text}")
     return error_response(403, "proof", text, expected=PROOFS)
 
 

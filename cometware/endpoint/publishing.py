@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from typing import Any
 
 from werkzeug.wrappers import Response
@@ -15,9 +14,8 @@ from cometware.core.text import shown
 from cometware.dialects.base import check_number
 from cometware.endpoint.answers import error_response, json_response
 from cometware.errors import BadFrame, LogUnavailable
+from cometware.transports.report import tell
 from cometware.transports.upload import UploadRefused, read_body
-
-logger = logging.getLogger("cometware")
 
 MEMBERS = ("data", "event", "to", "but", "once")
 
@@ -65,7 +63,7 @@ def _publish(channel: Channel, messages: list[dict[str, Any]], *, is_array: bool
         for options in messages:
             published.append(str(channel.publish(**options)))
     except LogUnavailable as error:
-        logger.error("%s", error)
+        tell("publish", str(error))
         told = "the channel's store is not available: this message may or may not be published; with once, send it again"
         return error_response(503, "log", told, published=published)
     shapes = [{"position": position} for position in published]

@@ -16,6 +16,7 @@ from werkzeug.http import parse_accept_header, parse_options_header
 from cometware import assets
 from cometware.channel import Channel
 from cometware.client import Environ
+from cometware.core.masking import masked_url
 from cometware.core.negotiation import ACCEPTED, Asked, Facts, NotNegotiable, Transport, negotiate
 from cometware.core.text import shown
 from cometware.endpoint.answers import BASE_HEADERS, Headers, error_response, query_of, refused_response, scripted
@@ -85,7 +86,7 @@ class Endpoint:
         presence = [asdict(client) for client in self.channel.presence()]
         return {
             "name": self.channel.name,
-            "log": self.channel.url.partition("@")[2] or self.channel.url,
+            "log": masked_url(self.channel.url),
             "position": str(self.channel.position),
             "connections": Counter(client["transport"] or "none" for client in presence),
             "clients": presence,

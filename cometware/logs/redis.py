@@ -6,7 +6,6 @@ its tailer reads them or it has appended them itself; if what it has taken is no
 
 from __future__ import annotations
 
-import logging
 import secrets
 import time
 from collections.abc import Iterable, Sequence
@@ -15,6 +14,7 @@ from sys import intern
 from typing import Any
 
 from cometware.core.entry import Entry, Message, Position
+from cometware.core.logger import logger
 from cometware.limits import Limits
 from cometware.logs.base import real_lock
 from cometware.logs.mirror import Mirror
@@ -22,8 +22,6 @@ from cometware.logs.packing import pack, unpack
 from cometware.stores.base import CLOSE_SECONDS
 from cometware.stores.native import Waiter, original, start_thread, thread_id, waiter
 from cometware.stores.redis import Client, NoScriptError, Pipeline, RedisStore, hang_up
-
-_log = logging.getLogger("cometware")
 
 _APPEND = files("cometware.logs").joinpath("append.lua").read_text()
 _READ = 1000
@@ -214,7 +212,7 @@ class RedisLog(Mirror):
             except self._store.troubles:
                 pass  # the store's own thread tells of it
             except Exception:
-                _log.exception("cometware: a fault in the tailer of %s", self._store.url)
+                logger.exception("cometware: a fault in the tailer of %s", self._store.url)
             self._reading = None
             if client is not None:
                 client.close()

@@ -6,7 +6,6 @@ position; what that repeats is dropped. Everything is read and changed under one
 
 from __future__ import annotations
 
-import logging
 import socket
 import ssl
 import threading
@@ -17,6 +16,7 @@ from typing import NamedTuple
 
 from cometware.core.data import Data
 from cometware.core.entry import Position
+from cometware.core.logger import logger
 from cometware.errors import Closed, CometwareError, Failed, Unreachable
 from cometware.remote.backoff import Backoff
 from cometware.remote.endings import comes_back, ending, failure, is_final, told
@@ -26,8 +26,6 @@ from cometware.remote.outbox import Outbox, settle
 from cometware.remote.place import Place
 from cometware.remote.poster import BATCH_MESSAGES, Poster
 from cometware.remote.route import Refusal, Route
-
-logger = logging.getLogger("cometware")
 
 PATIENCE_SECONDS = {"websocket": 3.0, "stream": 5.0}
 """How long a transport may take to greet before the next one is tried."""

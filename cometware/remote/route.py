@@ -14,6 +14,8 @@ from typing import Any, NamedTuple
 from urllib.parse import SplitResult, unquote, urlencode, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
+from cometware.core.masking import masked_error, masked_url
+
 _SCHEMES = {"http": "http", "https": "https", "ws": "http", "wss": "https"}
 
 
@@ -87,16 +89,20 @@ class Route:
     """
 
     def __init__(self, url: str, headers: Mapping[str, str], tls: ssl.SSLContext | None) -> None:
-        parts = urlsplit(url)
+        self.url = masked_url(url)
+        try:
+            parts = urlsplit(url)
+            port = parts.port
+        except ValueError as error:
+            raise ValueError(f"connect({self.url!r}): {masked_error(str(error), url)}") from None
         if parts.scheme not in _SCHEMES or not parts.hostname:
-            raise ValueError(f"connect({url!r}): expected a URL like https://example.org/comet")
-        self.url = url
+            raise ValueError(f"connect({self.url!r}): expected a URL like https://example.org/comet")
         self.headers = dict(headers)
         self._parts = parts._replace(scheme=_SCHEMES[parts.scheme], fragment="")
         self._secure = self._parts.scheme == "https"
         self._tls = tls or (ssl.create_default_context() if self._secure else None)
         self._host = parts.hostname
-        self._port = parts.port or (443 if self._secure else 80)
+        self._port = port or (443 if self._secure else 80)
         self._proxy = _proxy_for(self._parts.scheme, self._host)
 
     def query(self, **parameters: object) -> str:
@@ -154,7 +160,7 @@ def _proxy_for(scheme: str, host: str) -> SplitResult | None:
         return None
     proxy = urlsplit(url if "://" in url else "http://" + url)
     if proxy.scheme != "http":
-        raise ValueError(f"the environment's {scheme}_proxy is {url!r}: expected a proxy like http://host:port")
+        raise ValueError(f"the environment's {scheme}_proxy is {masked_url(url)!r}: expected a proxy like http://host:port")
     return proxy
 
 

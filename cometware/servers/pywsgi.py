@@ -19,6 +19,7 @@ from gevent.pywsgi import Input, WSGIHandler
 from geventwebsocket.handler import Client, WebSocketHandler
 from geventwebsocket.websocket import Stream, WebSocket
 
+from cometware.core.masking import masked
 from cometware.servers.base import Parking, Taken
 from cometware.transports.websocket import handshake, websocket_headers
 
@@ -26,7 +27,6 @@ _REQUEST_TIMEOUT = b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nConten
 
 
 _WEBSOCKET_KEY = re.compile(r"[A-Za-z0-9+/]{22}==\Z")
-_KEY_IN_URL = re.compile(r"([?&]key=)[^& ]+")
 _LINGER_SECONDS = 2.0
 """How long a refused body is read on after its answer."""
 
@@ -116,8 +116,8 @@ class Handler(Parking, WebSocketHandler):  # type: ignore[misc]
             self.response_headers.append((b"Connection", b"close"))
 
     def format_request(self) -> str:
-        """Write the line of the access log, but not a client's key: whoever reads that is that client."""
-        return _KEY_IN_URL.sub(r"\1…", str(super().format_request()))
+        """Write the line of the access log, but no bearer: whoever reads a client's key is that client."""
+        return masked(str(super().format_request()))
 
     def log_request(self) -> None:
         if not self.taken:

@@ -6,22 +6,20 @@ no event loop ever waits for a disk or a network, and many callers share the pri
 
 from __future__ import annotations
 
-import logging
 import os
 import time
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Collection
 from typing import Any, Generic, TypeVar
-from urllib.parse import urlsplit, urlunsplit
 from weakref import WeakSet
 
+from cometware.core.logger import logger
+from cometware.core.masking import masked_url
 from cometware.errors import LogUnavailable
 from cometware.limits import Limits
 from cometware.logs.base import real_lock
 from cometware.stores.native import Bell, Waiter, start_thread, thread_id, waiter
-
-_log = logging.getLogger("cometware")
 
 Connection = TypeVar("Connection")
 Group = TypeVar("Group")
@@ -76,7 +74,7 @@ class Store(ABC, Generic[Connection, Group]):
     """What the connection raises when it is the store's fault."""
 
     def __init__(self, url: str, name: str, limits: Limits) -> None:
-        self.url = masked(url)
+        self.url = masked_url(url)
         self.name = name
         self.limits = limits
         self._guard = real_lock()
@@ -220,7 +218,7 @@ class Store(ABC, Generic[Connection, Group]):
                     self._hear()
                     self._turn()
             except Exception:
-                _log.exception("cometware: a fault in the store's thread")
+                logger.exception("cometware: a fault in the store's thread")
                 self._lost("a fault in the store's thread; see the log")
             self._expire()
         if self._connection is not None:
@@ -319,14 +317,14 @@ class Store(ABC, Generic[Connection, Group]):
         except Exception as error:
             self._lost(error.trouble if isinstance(error, Away) else str(error))
             if not isinstance(error, Away):
-                _log.error("cometware: the store %s cannot be made ready: %r", self.url, error)
+                logger.error("cometware: the store %s cannot be made ready: %r", self.url, error)
             return False
         return True
 
     def _works(self) -> None:
         """Forget past troubles: it has not only answered, it does what it is asked."""
         if self._failures:
-            _log.warning("cometware: the store %s is back", self.url)
+            logger.warning("cometware: the store %s is back", self.url)
         self._told, self._failures = False, 0
 
     def _lost(self, trouble: str, *, away: bool = True) -> None:
@@ -343,7 +341,7 @@ class Store(ABC, Generic[Connection, Group]):
         """Log a trouble once, until the store is there again."""
         if not self._told:
             self._told = True
-            _log.warning("cometware: the store %s: %s", self.url, what)
+            logger.warning("cometware: the store %s: %s", self.url, what)
 
 
 _stores: WeakSet[Store[Any, Any]] = WeakSet()
@@ -369,16 +367,3 @@ def _after_fork_in_child() -> None:
 
 
 os.register_at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child)
-
-
-def masked(url: str) -> str:
-    """Return a URL whose password may be shown to anybody.
-
-    >>> masked("redis://ann:secret@host/0")
-    'redis://ann:***@host/0'
-    """
-    parts = urlsplit(url)
-    names, at, hosts = parts.netloc.rpartition("@")
-    if not at or ":" not in names:
-        return url
-    return urlunsplit(parts._replace(netloc=f"{names.partition(':')[0]}:***@{hosts}"))

@@ -5,11 +5,10 @@ Rule: a file's own mode and group say who uses the channel; whatever stands besi
 
 from __future__ import annotations
 
-import logging
 import os
 import stat
 
-_log = logging.getLogger("cometware")
+from cometware.core.logger import logger
 
 OWNER = 0o600
 _GROUP, _OTHERS = 0o060, 0o006
@@ -62,7 +61,7 @@ def _look_at(path: str, mode: int | None) -> None:
         return  # it is just being made; or all is said
     if has & _OTHERS & ~wanted:
         _told.add(path)
-        _log.warning(
+        logger.warning(
             "cometware: %s is world-%s (mode %04o): all users of this host may see what clients say, and cookies that hooks "
             "need. It stays so; chmod %04o it and what stands beside it, or say by ?mode=%04o in its URL that this is meant",
             path,
@@ -73,7 +72,7 @@ def _look_at(path: str, mode: int | None) -> None:
         )
     elif mode is not None and has != mode:
         _told.add(path)
-        _log.warning(
+        logger.warning(
             "cometware: %s has the mode %04o and keeps it; for the one of its URL: chmod %04o %s", path, has, mode, path
         )
 

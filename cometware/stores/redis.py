@@ -14,6 +14,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple, TypeAlias
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
+from cometware.core.masking import masked_error, masked_url
 from cometware.errors import LogUnavailable
 from cometware.limits import Limits
 from cometware.stores.base import Away, Call, Store
@@ -297,18 +298,18 @@ def place_of(url: str) -> Place:
     Raises:
         ValueError: It is none of these.
     """
-    parts = urlsplit(url)
-    scheme, _, kind = parts.scheme.partition("+")
     try:
+        parts = urlsplit(url)
+        scheme, _, kind = parts.scheme.partition("+")
         if not kind and scheme in _SCHEMES:
             redis.ConnectionPool.from_url(url)
             return Place("", url, [], "", {}, {})
         if scheme in ("redis", "rediss") and kind in _PORTS:
             return _several(parts, kind, tls=scheme == "rediss")
     except ValueError as error:
-        raise ValueError(f"Channel({url!r}): {error}") from None
+        raise ValueError(f"Channel({masked_url(url)!r}): {masked_error(str(error), url)}") from None
     raise ValueError(
-        f"Channel({url!r}): expected redis://host:6379/0, rediss://…, unix:///path?db=0, "
+        f"Channel({masked_url(url)!r}): expected redis://host:6379/0, rediss://…, unix:///path?db=0, "
         "redis+sentinel://host1,host2/service/0 or redis+cluster://host1,host2"
     )
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import TypeAlias
 from urllib.parse import quote
 
+from cometware.core.masking import masked_url
 from cometware.limits import Limits
 from cometware.logs.base import Log
 from cometware.logs.memory import MemoryLog
@@ -29,7 +30,7 @@ def named(url: str, name: str, limits: Limits) -> Open:
         kind = _KINDS[scheme]
     except KeyError:
         known = ", ".join(f"{scheme}:" for scheme in _KINDS)
-        raise ValueError(f"Channel({url!r}): unknown scheme {scheme!r}, expected one of {known}") from None
+        raise ValueError(f"Channel({masked_url(url)!r}): unknown scheme {scheme!r}, expected one of {known}") from None
     return kind(url, name, limits)
 
 

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 from urllib.parse import parse_qsl, unquote
 
+from cometware.core.masking import masked_url
 from cometware.errors import LogUnavailable
 from cometware.limits import Limits
 from cometware.stores import files
@@ -39,8 +40,8 @@ class SqliteStore(Store[sqlite3.Connection, sqlite3.Connection]):
         kind = network_file_system(self.path)
         if kind is not None:
             raise ValueError(
-                f"Channel({url!r}): {self.path} is on {kind}, a file system of the network, on which SQLite's locks do not "
-                "hold; expected a local disk. For several hosts take redis://"
+                f"Channel({masked_url(url)!r}): {self.path} is on {kind}, a file system of the network, on which "
+                "SQLite's locks do not hold; expected a local disk. For several hosts take redis://"
             )
         self._identity: tuple[int, int] | None = None
         self._neighbours: Neighbours | None = None
@@ -197,15 +198,17 @@ def place_of(url: str) -> Place:
     named, _, query = url[len(prefix) :].partition("?")
     path = unquote(named)
     if not url.startswith(prefix) or not path or path.endswith("/"):
-        raise ValueError(f"Channel({url!r}): expected sqlite:///relative/file.db or sqlite:////absolute/file.db")
+        raise ValueError(f"Channel({masked_url(url)!r}): expected sqlite:///relative/file.db or sqlite:////absolute/file.db")
     options = parse_qsl(query, keep_blank_values=True)
-    unknown = [name for name, _ in options if name != "mode"]
-    if unknown or len(options) > 1:
-        raise ValueError(f"Channel({url!r}): expected nothing but one mode=0660 behind the ?, got {query!r}")
+    names = [name for name, _ in options]
+    if names not in ([], ["mode"]):
+        raise ValueError(
+            f"Channel({masked_url(url)!r}): expected nothing but one mode=0660 behind the ?, got {', '.join(names)}"
+        )
     try:
         return Place(path, files.mode_of(options[0][1]) if options else None)
     except ValueError as error:
-        raise ValueError(f"Channel({url!r}): {error}") from None
+        raise ValueError(f"Channel({masked_url(url)!r}): {error}") from None
 
 
 def _identity(path: str) -> tuple[int, int] | None:

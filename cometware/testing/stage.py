@@ -5,7 +5,6 @@ The event loop runs only while the kit lets it, so between two lines of a test n
 
 from __future__ import annotations
 
-import logging
 import socket
 from _socket import socket as RawSocket
 from collections.abc import Callable, Iterable, Iterator
@@ -19,7 +18,7 @@ from cometware.questions import Questions
 from cometware.roster.memory import MemoryRoster
 from cometware.servers.base import ALL_TRANSPORTS, Server, Taken
 from cometware.testing.clock import Clock
-from cometware.transports.report import logger
+from cometware.transports.report import listeners
 from cometware.transports.worker import Worker
 
 if TYPE_CHECKING:
@@ -77,8 +76,8 @@ class Stage:
         self.clock = Clock(self.calm_down)
         self.worker = Worker(channel, clock=self.clock)
         middleware._endpoint.rehearse((self.worker, InProcess(holds=False)))
-        self._listener = _Failures(self.failures)
-        logger.addHandler(self._listener)
+        self._listener = self.failures.append
+        listeners.append(self._listener)
         self.visitors = 0
 
     def settle(self) -> None:
@@ -110,7 +109,7 @@ class Stage:
             return
         self.calm_down()  # so that the server's ends learn of it
         del _stages[self._middleware]
-        logger.removeHandler(self._listener)
+        listeners.remove(self._listener)
         self._middleware._endpoint.rehearse(None)
         self.worker.close()
         gevent.idle()  # what ended has to be let go of by the loop
@@ -173,15 +172,3 @@ def _parts(part: Any) -> Iterator[Any]:
             yield cell.cell_contents
         except ValueError:
             pass  # not yet set
-
-
-class _Failures(logging.Handler):
-    """Keeps the exceptions that the channel logs."""
-
-    def __init__(self, failures: list[BaseException]) -> None:
-        super().__init__(logging.ERROR)
-        self._failures = failures
-
-    def emit(self, record: logging.LogRecord) -> None:
-        if record.exc_info and record.exc_info[1] is not None:
-            self._failures.append(record.exc_info[1])

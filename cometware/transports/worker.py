@@ -35,7 +35,7 @@ from cometware.transports.poll import Polls
 from cometware.transports.poller import Poller
 from cometware.transports.proofs import Proofs
 from cometware.transports.pump import pump
-from cometware.transports.report import report
+from cometware.transports.report import begin_anew, report
 from cometware.transports.tenant import Tenant
 from cometware.transports.websocket import WebSocket
 
@@ -68,6 +68,7 @@ class Worker:
     """
 
     def __init__(self, channel: Channel, *, threads: int = 0, fast_polls: bool = True, clock: Clock | None = None) -> None:
+        begin_anew()
         self.threads = threads
         self._threads = ThreadPool(threads) if threads else None
         if threads:

@@ -61,13 +61,14 @@ def logged(server: Server, before: int) -> list[str]:
     return [line for line in server.errors[before:].split("\n")[:-1] if "the event loop was held" not in line]
 
 
-def test_the_log_says_the_same_in_one_line(server: Server) -> None:
+def test_the_log_says_the_same_in_one_line_however_often_it_happens(server: Server) -> None:
     before = len(server.errors)
-    ask(server.port, WAYS["poll"])
+    for _ in range(10):
+        ask(server.port, get("/comet", EVIL | {"Origin": "https://other.example"}, accept="application/json"))
     (line,) = logged(server, before)
-    assert line.startswith("WARNING cometware: 403 origin: this page may not use the channel: got https://evil.example, ")
+    assert line.startswith("WARNING cometware: 403 origin: this page may not use the channel: got https://other.example, ")
     assert "expected the host shop.example" in line
-    assert 'allowed_origins=["https://evil.example"]' in line
+    assert 'allowed_origins=["https://other.example"]' in line
 
 
 @pytest.mark.parametrize(
