@@ -32,7 +32,13 @@ class Record:
     may use the channel; `inbox`, `early` and `queued` belong to whoever runs its handlers, `away_tick` and
     `is_queued` to whoever watches over its grace. `position` is what was put down for it (`Roster.put_down`). `cookie` and
     `site` are all that is kept of its requests, and only if there are hooks.
+
+    With several workers (`SharedRecord`), `is_home` tells whether its home is here, `moved_until` how long the worker from
+    which it came may have an older connection of it, by `time.monotonic()`.
     """
+
+    is_home = True
+    moved_until = 0.0
 
     __slots__ = (
         "accepted",
@@ -276,6 +282,14 @@ class Roster(Protocol):
 
     def pick_up(self, record: Record) -> Position | None:
         """Return what was put down, to whoever asks first: the client has a connection here from now on. Waits."""
+        ...
+
+    def away(self, record: Record) -> None:
+        """A client has no connection here: another worker may take it back. Waits."""
+        ...
+
+    def take_back(self, record: Record) -> bool:
+        """May a connection that is here serve a client that went elsewhere since? It may, if it has none there. Waits."""
         ...
 
     def find(self, id: str) -> Record | None:

@@ -27,8 +27,8 @@ class Facts:
     `home` is the worker that looks after its grace: the one to which it came last, at the time `arrived` by that worker's
     clock. `taken` is the number of the message that `taker` handles, or handled last; `ender` the worker that runs its
     `on_close` just now. `position` is where it reads on, if it carries none itself and has no connection. `request`
-    is what hooks need of its requests. `aside`: it has ended, its `on_close` is not over, and a later one has its id.
-    `doubtful`: see `Record`.
+    is what hooks need of its requests. `away`: it came to its home from another worker, and has no connection there any more.
+    `aside`: it has ended, its `on_close` is not over, and a later one has its id. `doubtful`: see `Record`.
     """
 
     id: str
@@ -53,6 +53,7 @@ class Facts:
     request: dict[str, str] = field(default_factory=dict)
     aside: bool = False
     doubtful: bool = False
+    away: bool = False
 
     @property
     def name(self) -> str:
@@ -120,6 +121,7 @@ def arrive(new: Facts) -> Change:
             why=new.why,
             request=facts.request if new.doubtful else new.request or facts.request,
             doubtful=facts.doubtful and new.doubtful,
+            away=False,
         )
 
     return change
@@ -206,6 +208,22 @@ def pick_up(worker: str, seen: float) -> Callable[[Facts], Facts]:
         if facts.state != OPEN or not facts.position:
             return facts
         return replace(facts, position="", home=worker, arrived=max(facts.arrived, seen))
+
+    return change
+
+
+def away(worker: str) -> Callable[[Facts], Facts]:
+    """It has no connection at its home, to which it came from another worker: that one may take it back."""
+    return lambda facts: replace(facts, away=True) if facts.state == OPEN and facts.home == worker else facts
+
+
+def take_back(worker: str, seen: float) -> Callable[[Facts], Facts]:
+    """A worker has a connection of a client that went elsewhere since: it is at home there again, if it has none."""
+
+    def change(facts: Facts) -> Facts:
+        if facts.state != OPEN or not facts.away:
+            return facts
+        return replace(facts, home=worker, arrived=max(facts.arrived, seen), away=False)
 
     return change
 

@@ -147,6 +147,12 @@ class MemoryRoster:
         position, record.position = record.position, None
         return position
 
+    def away(self, record: Record) -> None:
+        pass
+
+    def take_back(self, record: Record) -> bool:
+        return True
+
     def find(self, id: str) -> Record | None:
         return self._records.get(id)
 

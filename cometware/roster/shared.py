@@ -35,7 +35,7 @@ class SharedRecord(Record):
     """`facts` are those that this worker saw last; `is_home` whether it believes to be the client's home; `seen` is when the
     client came here last, by this worker's clock; `handling` the number of the message that is handled here just now, or 0."""
 
-    __slots__ = ("facts", "handling", "is_home", "seen")
+    __slots__ = ("facts", "handling", "is_home", "moved_until", "seen")
 
     def __init__(self, facts: Facts) -> None:
         super().__init__(facts.id, facts.key, facts.user, facts.since)
@@ -47,6 +47,7 @@ class SharedRecord(Record):
         self.is_home = False
         self.seen = 0.0
         self.handling = 0
+        self.moved_until = 0.0
 
     def take_over(self, facts: Facts, worker: str) -> None:
         """Take what the facts say, but for what only this worker knows."""
@@ -78,6 +79,7 @@ class SharedRoster:
         self.worker = secrets.token_hex(8)
         self._births = count()
         self._lease_seconds = limits.lease_seconds
+        self._moving_seconds = limits.lease_seconds + limits.overlap_seconds
         self._store = store
         self._local = MemoryRoster(limits)
         self._held_since: float | None = None
@@ -145,7 +147,7 @@ class SharedRoster:
         how = change.arrive(new) if arrival.comes else change.visit(new)
         self._opening.add(new.birth)
         try:
-            _, facts = self._change(arrival.id, how, known)
+            before, facts = self._change(arrival.id, how, known)
         finally:
             self._opening.discard(new.birth)
         assert facts is not None
@@ -156,6 +158,8 @@ class SharedRoster:
                 return Opening(here, False)
             return Opening(SharedRecord(facts), False)  # another worker opens it: nobody here knows it yet
         record = self._take_in(facts)
+        if before is not None and before.birth == facts.birth and before.home != facts.home:
+            record.moved_until = time.monotonic() + self._moving_seconds
         return Opening(_seen(record, arrival), is_first, other not in (None, arrival.id), is_fresh=True)
 
     def _take_in(self, facts: Facts) -> SharedRecord:
@@ -190,6 +194,8 @@ class SharedRoster:
         assert isinstance(record, SharedRecord)
         if not record.is_home or record.facts.birth in self._ending:
             return Idle.ELSEWHERE
+        if record.facts.away and time.monotonic() < record.moved_until:
+            return Idle.BUSY  # the worker from which it came may take it back
         record.is_home = False  # who comes while this is being decided asks the store
         try:
             _, facts = self._change_record(record, change.expire(record.facts, self.worker))
@@ -317,6 +323,15 @@ class SharedRoster:
         before, after = self._change_record(record, change.pick_up(self.worker, record.seen))
         return None if before is None or before == after else Position.parse(before.position)
 
+    def away(self, record: Record) -> None:
+        self._change_record(record, change.away(self.worker))
+
+    def take_back(self, record: Record) -> bool:
+        assert isinstance(record, SharedRecord)
+        if not record.is_home:
+            self._change_record(record, change.take_back(self.worker, record.seen))
+        return record.is_home
+
     def find(self, id: str) -> Record | None:
         record = self._here(id)
         if record is not None and record.is_home and _stays(record):
@@ -426,10 +441,11 @@ class SharedRoster:
 
     def _look_after(self, record: SharedRecord, following: Following, *, is_forgotten: bool) -> None:
         """A client may be elsewhere now: unless it came back here since, or the store has lost all it knew."""
+        seen = 0.0 if record.facts.away else record.seen  # given back, it has not come here since
         if record.state is State.OPEN and record.facts.birth not in self._ending:
             self._change_record(record, lambda facts: change.reprieve(facts, self.worker))
         known = record.facts if is_forgotten else replace(record.facts, home="")
-        _, facts = self._change(record.id, change.return_home(known, self.worker, record.seen), record.facts)
+        _, facts = self._change(record.id, change.return_home(known, self.worker, seen), record.facts)
         if facts is not None and facts.birth == record.facts.birth:
             record.take_over(facts, self.worker)
             if record.is_home:
@@ -457,7 +473,7 @@ def _stays(record: SharedRecord) -> bool:
     """Is all known here of this client that matters: it is open, or this worker is just opening it?"""
     if record.state is State.OPENING:
         return record.settled is not None
-    return record.state is State.OPEN and record.facts.state == change.OPEN
+    return record.state is State.OPEN and record.facts.state == change.OPEN and not record.facts.away
 
 
 def _seen(record: SharedRecord, arrival: Arrival) -> SharedRecord:

@@ -6,6 +6,7 @@ Rule: a client ends once, whoever ends it; its handlers learn it behind all that
 from __future__ import annotations
 
 import json
+import time
 from collections import deque
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING
 import gevent
 
 from cometware.core.entry import Entry
-from cometware.core.events import REPLACED, REVOKED, Close
+from cometware.core.events import REVOKED, Close
 from cometware.core.wheel import ticks
 from cometware.errors import LogUnavailable
 from cometware.roster.base import Idle, Record, State
@@ -33,6 +34,7 @@ class Clients:
         self._worker = worker
         self._away: deque[tuple[int, Record]] = deque()
         self._grace_ticks = ticks(worker.limits.grace_seconds, TICK_SECONDS)
+        self._asks_again_seconds = min(worker.limits.overlap_seconds, worker.limits.grace_seconds) / 2
         self._sessions_away: deque[tuple[int, Record]] = deque()
         self._session_ticks = ticks(worker.limits.session_seconds, TICK_SECONDS)
 
@@ -47,21 +49,58 @@ class Clients:
             if isinstance(other, Poll):
                 other.beat()
             else:
-                other.end_later(Close(REPLACED, "replaced by a newer connection"), self._worker.limits.overlap_seconds)
+                other.give_way_later("replaced by a newer connection")
         connection.schedule()
         self._worker.pump(connection)
 
-    def detach(self, connection: Connection, reason: str = "left") -> None:
-        """Serve a client no longer by this connection. One without a key has left with it."""
+    def detach(self, connection: Connection, reason: str = "left", *, asks_again: bool = False) -> None:
+        """Serve a client no longer by this connection. One without a key has left with it.
+
+        `asks_again`: it was a poll that is answered, and the next one is on its way. Else the newest of those that are left
+        need not give way any more.
+        """
         self._worker.dispatcher.remove(connection)
         record = connection.record
         if record is None or connection not in record.connections:
             return
         if len(record.connections) > 1:
             record.connections = tuple([other for other in record.connections if other is not connection])
+            if record.is_home and not asks_again:
+                record.connections[-1].rival = None
             return
         record.connections = ()
         self.left_alone(record, reason)
+        if record.moved_until:
+            self._tell_away(record, self._asks_again_seconds if asks_again else 0)
+
+    def give_way(self, connection: Connection, farewell: Close) -> None:
+        """The time of a connection beside a newer one is over: it ends if there still is one, here or elsewhere."""
+        record = connection.record
+        if record is not None and record.connections[-1:] != (connection,):
+            connection.end(farewell)
+        elif record is not None and not record.is_home:
+            gevent.spawn(self._give_way_elsewhere, connection, record, farewell)
+
+    def _give_way_elsewhere(self, connection: Connection, record: Record, farewell: Close) -> None:
+        try:
+            is_newest = self._worker.roster.take_back(record)
+        except LogUnavailable:
+            connection.give_way_later(farewell.reason)  # ask again
+            return
+        if not is_newest and connection in record.connections:
+            connection.end(farewell)
+
+    def _tell_away(self, record: Record, seconds: float) -> None:
+        """A client came here from another worker and has no connection here any more: that one's may be the newest now."""
+        if time.monotonic() < record.moved_until:
+            gevent.spawn_later(seconds, self._say_away, record)
+
+    def _say_away(self, record: Record) -> None:
+        if not record.connections and record.state is State.OPEN:
+            try:
+                self._worker.roster.away(record)
+            except LogUnavailable:
+                pass  # then its other connection ends, and the client comes back
 
     def left_alone(self, record: Record, reason: str = "left") -> None:
         """A client has no connection: one without a key has left, another one may come back."""
@@ -78,9 +117,11 @@ class Clients:
             if isinstance(other, Poll):
                 other.beat()
             else:
-                other.end_later(Close(REPLACED, "replaced by a poll"), self._worker.limits.overlap_seconds)
+                other.give_way_later("replaced by a poll")
         if not record.connections and record.key is not None:
             self.is_away(record)
+            if record.moved_until:
+                self._tell_away(record, self._asks_again_seconds)
 
     def is_away(self, record: Record) -> None:
         """Begin a client's grace: it has no connection just now."""

@@ -11,7 +11,7 @@ from _socket import socket as RawSocket
 from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 from cometware.core.entry import Position
-from cometware.core.events import REAUTHORISE, Close
+from cometware.core.events import REAUTHORISE, REPLACED, Close
 from cometware.dialects.base import Shape
 from cometware.roster.base import NO_ROOMS, Record
 from cometware.transports.poller import READ, WRITE
@@ -45,7 +45,8 @@ class Connection:
 
     `slot` is the tick for which it stands in the worker's wheel (-1: none), `beat_tick` its next heartbeat, `end_tick` when
     it ends with `end_close` (0: never; None: it is asked to come back through the app's login), `round` the last round in
-    which it was written to, `rooms` those under which the dispatcher has it.
+    which it was written to, `rooms` those under which the dispatcher has it. `rival` is when it gives way to a newer
+    connection of its client, if one still lives then, and what it is told (None: it is the newest).
     """
 
     transport: ClassVar[str] = ""
@@ -61,6 +62,7 @@ class Connection:
         "live",
         "position",
         "record",
+        "rival",
         "rooms",
         "round",
         "shape",
@@ -85,6 +87,7 @@ class Connection:
         self.beat_tick = 0
         self.end_tick = 0
         self.end_close: Close | None = None
+        self.rival: tuple[int, Close] | None = None
         self.finishing = False
 
     @property
@@ -215,7 +218,10 @@ class Connection:
             else:
                 self.worker.put(self, self.beat_tick)
             return
-        if self.end_tick and tick >= self.end_tick:
+        if self.rival is not None and tick >= self.rival[0]:
+            (_, farewell), self.rival = self.rival, None
+            self.worker.clients.give_way(self, farewell)
+        elif self.end_tick and tick >= self.end_tick:
             close, self.end_tick = self.end_close, 0
             if close is None:
                 self.ask_to_reconnect(0, REAUTHORISE_CLOSE)
@@ -227,9 +233,9 @@ class Connection:
             self.schedule()
 
     def schedule(self) -> None:
-        """Stand in the wheel until the nearer of heartbeat and end."""
+        """Stand in the wheel until the nearest of heartbeat and ends."""
         tick = min(self.beat_tick, self.end_tick) if self.end_tick else self.beat_tick
-        self.worker.put(self, tick)
+        self.worker.put(self, tick if self.rival is None else min(tick, self.rival[0]))
 
     def beat(self) -> None:
         """Prove to the client, the proxies and ourselves that the connection lives."""
@@ -242,6 +248,12 @@ class Connection:
         tick = self.worker.tick_after(seconds)
         if not self.end_tick or tick < self.end_tick:
             self.end_tick, self.end_close = tick, close
+            self.schedule()
+
+    def give_way_later(self, reason: str) -> None:
+        """A newer connection serves the client: end a while after that began, if one still does so then."""
+        if self.rival is None:
+            self.rival = self.worker.tick_after(self.worker.limits.overlap_seconds), Close(REPLACED, reason)
             self.schedule()
 
     # The end

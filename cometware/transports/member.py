@@ -61,6 +61,7 @@ class Member(Connection):
         self.beat_tick = _NEVER
         self.end_tick = 0
         self.end_close = None
+        self.rival = None
         self.finishing = False
 
     @property
@@ -138,8 +139,8 @@ class Member(Connection):
     # The end
 
     def schedule(self) -> None:
-        if self.end_tick:
-            self.worker.put(self, self.end_tick)
+        if self.end_tick or self.rival is not None:
+            super().schedule()
 
     def beat(self) -> None:
         """Hearts beat once for a session."""

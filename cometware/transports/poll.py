@@ -224,7 +224,7 @@ class Poll(Connection):
         """Give the answer that `compose` wrote, and rest."""
         if self.callback:
             parts = script_parts(self.callback, parts)
-        self.worker.clients.detach(self)
+        self.worker.clients.detach(self, asks_again=True)
         self.record = None
         self.respond(parts)
 

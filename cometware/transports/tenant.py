@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import gevent
 
-from cometware.core.events import REPLACED, Close
 from cometware.errors import LogUnavailable
 from cometware.roster.factstore import Lease
 from cometware.roster.shared import Following, SharedRoster
@@ -68,7 +67,7 @@ class Tenant:
                 if isinstance(connection, Poll):
                     connection.beat()
                 else:
-                    connection.end_later(Close(REPLACED, "served by another worker"), worker.limits.overlap_seconds)
+                    connection.give_way_later("served by another worker")
             if not record.connections:
                 worker.clients.is_away(record)
 

@@ -130,6 +130,35 @@ class SharedRosterContract:
         one._store = None  # type: ignore[assignment]  # whoever asks it now fails
         assert not one.open(arrival(now=2)).is_first
 
+    def test_a_client_that_went_and_has_no_connection_there_is_taken_back(self, one: SharedRoster, two: SharedRoster) -> None:
+        here = come(one)
+        there = come(two, now=2)
+        one.follow(one.renew(1))
+        assert not one.take_back(here)
+        two.away(there)
+        assert two.is_idle(there) is Idle.BUSY
+        assert one.take_back(here)
+        assert one.open(arrival(now=3)).record is here
+        two.follow(two.renew(2))
+        assert two.is_idle(there) is Idle.ELSEWHERE
+        assert one.is_idle(here) is Idle.YES
+
+    def test_a_client_that_came_back_to_where_it_went_is_not_taken_back(self, one: SharedRoster, two: SharedRoster) -> None:
+        here = come(one)
+        there = come(two, now=2)
+        one.follow(one.renew(1))
+        two.away(there)
+        assert come(two, now=3) is there
+        assert not one.take_back(here)
+
+    def test_nobody_takes_back_a_client_that_has_ended(self, one: SharedRoster, two: SharedRoster) -> None:
+        here = come(one)
+        there = come(two, now=2)
+        one.follow(one.renew(1))
+        two.away(there)
+        assert two.may_close(there)
+        assert not one.take_back(here)
+
     def test_while_one_worker_opens_a_client_the_other_waits(self, one: SharedRoster, two: SharedRoster) -> None:
         first = one.open(arrival())
         assert first.is_first
