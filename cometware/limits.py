@@ -39,6 +39,8 @@ class Limits:
     """How long a POST waits for its messages to be handled; then it gets 503, and the client may send them again."""
     body_seconds: float = 30
     """How long the body of a POST may take to arrive."""
+    message_seconds: float = 60
+    """How long a WebSocket's message may take to arrive once it has begun; then the connection is closed with 1008."""
     hook_seconds: float = 30
     """How long the wrapped application may take to answer one request of the channel itself (`Cometware(hooks=…)`)."""
 

@@ -11,7 +11,11 @@ import binascii
 import json
 import math
 import re
+from collections.abc import Callable
 from typing import Any, TypeAlias
+
+from cometware.core import pieces
+from cometware.core.pacing import PACE, Pace
 
 Data: TypeAlias = Any
 """None, bool, int, float, str, bytes, list, tuple (it becomes a list), dict with str keys; or `Args` of these."""
@@ -43,7 +47,7 @@ def encode(data: Data) -> str:
     try:
         text = dumps(data)
         if '"$' in text:
-            text = dumps(_tagged(data, MAX_DEPTH))
+            text = dumps(_Tagging(PACE.get()).tagged(data, MAX_DEPTH))
         if isinstance(data, Args):
             text = f'{{"$args":{text}}}'
     except (TypeError, ValueError, RecursionError) as error:
@@ -61,7 +65,7 @@ def decode(text: str) -> Data:
     """
     try:
         data = parse(text)
-        return untagged(data) if '"$' in text else data
+        return untagged(data) if may_be_tagged(text) else data
     except RecursionError:
         raise ValueError("JSON nested too deeply") from None
 
@@ -69,30 +73,83 @@ def decode(text: str) -> Data:
 def parse(text: str) -> Any:
     """Read JSON as RFC 8259 has it: without NaN, and without numbers that only infinity could stand for.
 
+    A large text is read in pieces, if this greenlet has a pace.
+
     Raises:
         ValueError: It is not JSON.
         RecursionError: It is nested too deeply.
     """
+    if len(text) > pieces.LARGE:
+        pace = PACE.get()
+        if pace is not None:
+            return pieces.read(text, _parse, pace)
     return _parse(text)
 
 
+def may_be_tagged(text: str) -> bool:
+    """May there be tagged objects in this JSON text? If not, `untagged` need not look for them."""
+    return '"$' in text or '"\\u0024' in text
+
+
 def untagged(data: Data) -> Data:
-    """Turn the tagged objects of a decoded JSON tree into what they stand for."""
-    if isinstance(data, list):
-        return [untagged(item) for item in data]
-    if not isinstance(data, dict):
+    """Turn the tagged objects of a decoded JSON tree into what they stand for.
+
+    Raises:
+        ValueError: One is malformed.
+        RecursionError: It is nested too deeply.
+    """
+    return _Tagging(PACE.get()).untagged(data) if isinstance(data, list | dict) else data
+
+
+_NODES = 1000
+"""Values of a tree that are looked at in one go."""
+
+
+class _Tagging:
+    """The way through a tree, at a pace if there is one."""
+
+    def __init__(self, pace: Pace | None) -> None:
+        self._pace = pace
+        self._left = _NODES
+
+    def _count(self) -> None:
+        self._left -= 1
+        if not self._left:
+            self._left = _NODES
+            if self._pace is not None:
+                self._pace()
+
+    def untagged(self, data: Data) -> Data:
+        self._count()
+        if isinstance(data, list):
+            return [self.untagged(item) for item in data]
+        if not isinstance(data, dict):
+            return data
+        if len(data) == 1:
+            ((key, value),) = data.items()
+            if key == "$bytes":
+                return _bytes(value)
+            if key == "$args":
+                if not isinstance(value, list):
+                    raise ValueError(f"$args: expected an array, got {type(value).__name__}")
+                return Args(self.untagged(item) for item in value)
+            if _TAG.match(key):
+                return {key[1:]: self.untagged(value)}
+        return {key: self.untagged(value) for key, value in data.items()}
+
+    def tagged(self, data: Data, levels: int) -> Data:
+        self._count()
+        if not levels:
+            raise ValueError(f"bytes, or keys that begin with $, in data that is nested over {MAX_DEPTH} levels deep")
+        if isinstance(data, list | tuple):
+            return [self.tagged(item, levels - 1) for item in data]
+        if isinstance(data, dict):
+            if len(data) == 1:
+                ((key, value),) = data.items()
+                if isinstance(key, str) and _TAG.match(key):
+                    return {"$" + key: self.tagged(value, levels - 1)}
+            return {key: self.tagged(value, levels - 1) for key, value in data.items()}
         return data
-    if len(data) == 1:
-        ((key, value),) = data.items()
-        if key == "$bytes":
-            return _bytes(value)
-        if key == "$args":
-            if not isinstance(value, list):
-                raise ValueError(f"$args: expected an array, got {type(value).__name__}")
-            return Args(untagged(item) for item in value)
-        if _TAG.match(key):
-            return {key[1:]: untagged(value)}
-    return {key: untagged(value) for key, value in data.items()}
 
 
 def _bytes(value: Data) -> bytes:
@@ -102,20 +159,6 @@ def _bytes(value: Data) -> bytes:
         return base64.b64decode(value, validate=True)
     except (binascii.Error, ValueError) as error:
         raise ValueError(f"$bytes: not base64: {error}") from None
-
-
-def _tagged(data: Data, levels: int) -> Data:
-    if not levels:
-        raise ValueError(f"bytes, or keys that begin with $, in data that is nested over {MAX_DEPTH} levels deep")
-    if isinstance(data, list | tuple):
-        return [_tagged(item, levels - 1) for item in data]
-    if isinstance(data, dict):
-        if len(data) == 1:
-            ((key, value),) = data.items()
-            if isinstance(key, str) and _TAG.match(key):
-                return {"$" + key: _tagged(value, levels - 1)}
-        return {key: _tagged(value, levels - 1) for key, value in data.items()}
-    return data
 
 
 def _default(value: object) -> Data:
@@ -129,15 +172,23 @@ _ascii = json.JSONEncoder(ensure_ascii=True, allow_nan=False, separators=(",", "
 
 
 def dumps(data: Data) -> str:
-    """Write JSON that UTF-8 can carry."""
-    text = _compact(data)
+    """Write JSON that UTF-8 can carry; what is large in pieces, if this greenlet has a pace."""
+    text = _written(data, _compact)
     if text.isascii():
         return text
     try:
         text.encode()
     except UnicodeEncodeError:  # half of a surrogate pair, which JavaScript strings may hold: UTF-8 cannot, an escape can
-        return _ascii(data)
+        return _written(data, _ascii)
     return text
+
+
+def _written(data: Data, dump: Callable[[Data], str]) -> str:
+    if isinstance(data, list | dict | tuple):
+        pace = PACE.get()
+        if pace is not None and pieces.is_large(data):
+            return pieces.write(data, dump, pace)
+    return dump(data)
 
 
 def _finite(text: str) -> float:

@@ -6,7 +6,6 @@ A frame is what a dialect writes: text or bytes, with the name and position that
 from __future__ import annotations
 
 import base64
-import re
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
@@ -32,6 +31,19 @@ def websocket_frame(opcode: int, payload: bytes) -> bytes:
     return bytes((0x80 | opcode, 127)) + size.to_bytes(8, "big") + payload
 
 
+def size_of_frame(data: memoryview) -> int:
+    """Return how long the frame is that begins here, its header included; 0, if that is not here yet (RFC 6455 §5.2)."""
+    if len(data) < 2:
+        return 0
+    size, at = data[1] & 0x7F, 2
+    if size > 125:
+        at = 4 if size == 126 else 10
+        if len(data) < at:
+            return 0
+        size = int.from_bytes(data[2:at], "big")
+    return at + size + (4 if data[1] & 0x80 else 0)
+
+
 def websocket_close(code: int, reason: str) -> bytes:
     """Write a close frame; the reason is cut to the 123 bytes that it may have (RFC 6455 §5.5)."""
     text = reason.encode("utf-8", "replace")[:123].decode("utf-8", "ignore").encode()
@@ -49,9 +61,6 @@ def websocket(frames: Iterable[Frame]) -> bytes:
     )
 
 
-_LINE_BREAK = re.compile("\r\n|\r|\n")
-
-
 def sse(frames: Iterable[Frame]) -> bytes:
     """Write each frame as one event (WHATWG HTML §9.2): bytes as a `data:` URL, since SSE is text."""
     parts: list[str] = []
@@ -62,10 +71,11 @@ def sse(frames: Iterable[Frame]) -> bytes:
             parts.append(f"id: {position}\n")
         if body is not None:
             text = body if isinstance(body, str) else data_url(body)
-            if "\n" in text or "\r" in text:
-                parts += [f"data: {line}\n" for line in _LINE_BREAK.split(text)]
-            else:
-                parts.append(f"data: {text}\n")
+            if "\r" in text:
+                text = text.replace("\r\n", "\n").replace("\r", "\n")
+            if "\n" in text:
+                text = text.replace("\n", "\ndata: ")
+            parts.append(f"data: {text}\n")
         parts.append("\n")
     return utf8("".join(parts))
 

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from cometware.core.data import parse, untagged
+from cometware.core.data import may_be_tagged, parse, untagged
 from cometware.core.entry import RESERVED, Entry, Position
 from cometware.core.events import Close, Event, Left, Pinged, Received
 from cometware.core.framing import Frame
@@ -62,11 +62,12 @@ class Native:
     def receive(self, body: str | bytes, most: int = ANY_NUMBER) -> list[Event]:
         """Understand one message, or an array of them: all are taken or none."""
         try:
-            shape = parse(body if isinstance(body, str) else body.decode())
+            text = body if isinstance(body, str) else body.decode()
+            shape, tagged = parse(text), may_be_tagged(text)
             if not isinstance(shape, list):
-                return [_event(shape)]
+                return [_event(shape, tagged)]
             check_number(len(shape), most)
-            return [_event(item) for item in shape]
+            return [_event(item, tagged) for item in shape]
         except RecursionError:
             raise BadFrame("json", "nested too deeply") from None
         except ValueError as error:
@@ -86,7 +87,7 @@ def _entry(entry: Entry) -> Frame:
     return Frame(body, id=str(position))
 
 
-def _event(shape: Any) -> Event:
+def _event(shape: Any, tagged: bool) -> Event:
     if not isinstance(shape, dict):
         raise BadFrame("shape", f'expected an object like {{"n": 1, "data": …}}, got {shown(repr(shape), 80)}')
     if "data" not in shape and "event" not in shape:
@@ -109,7 +110,7 @@ def _event(shape: Any) -> Event:
     if asks and number is None:
         raise BadFrame("shape", "reply: a message that asks for a reply needs its number n")
     try:
-        data = untagged(shape.get("data"))
+        data = untagged(shape.get("data")) if tagged else shape.get("data")
     except ValueError as error:
         raise BadFrame("shape", f"data: {error}") from None
     return Received(event, data, number, asks)

@@ -19,6 +19,7 @@ from cometware.roster.memory import MemoryRoster
 from cometware.servers.base import ALL_TRANSPORTS, Server, Taken
 from cometware.testing.clock import Clock
 from cometware.transports.report import listeners
+from cometware.transports.turns import all_turns_here
 from cometware.transports.worker import Worker
 
 if TYPE_CHECKING:
@@ -94,6 +95,7 @@ class Stage:
         for _ in range(_MAX_ROUNDS):
             gevent.idle()
             moved = [listener.pull() for listener in list(self.listeners)]
+            moved += [turns.is_waited_for for turns in all_turns_here()]
             quiet = 0 if any(moved) else quiet + 1
             if quiet == _QUIET_ROUNDS:
                 return

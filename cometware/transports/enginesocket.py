@@ -10,7 +10,6 @@ from cometware.core.framing import Frame
 from cometware.dialects import engineio
 from cometware.dialects.base import Shape
 from cometware.errors import BadFrame
-from cometware.transports.poller import READ
 from cometware.transports.websocket import WebSocket
 from cometware.transports.worker import Worker
 
@@ -87,14 +86,9 @@ class EngineSocket(WebSocket):
         if self.session is not None and self.session.socket is self:
             self.session.flushed()
 
-    def wanted(self) -> int:
-        full = self.session is not None and self.session.namespaces.is_full
-        return super().wanted() & ~READ if full else super().wanted()
-
-    def _answer(self, reader: object) -> None:
-        super()._answer(reader)  # type: ignore[arg-type]
-        if self.session is not None and not self.closed and self.session.namespaces.is_full:
-            self.watch()
+    @property
+    def is_full(self) -> bool:
+        return self.session is not None and self.session.namespaces.is_full
 
     # The end
 

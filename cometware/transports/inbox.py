@@ -2,6 +2,8 @@
 
 Who starts a greenlet: `Inboxes`, when work arrives and none is free. It lives on, waiting for more work, so that a message
 costs no new greenlet; a runner that has more clients to serve lets another one stand by, for the case that a handler blocks.
+
+Rule: between two messages the loop may look at its sockets, and whoever said nothing for a while comes before who says much.
 """
 
 from __future__ import annotations
@@ -19,9 +21,11 @@ from cometware.client import Client
 from cometware.core import data as _data
 from cometware.core.entry import Message
 from cometware.core.events import Event, Received
+from cometware.core.pacing import PACE
 from cometware.errors import BadFrame, LogUnavailable, Refused
 from cometware.roster.base import Record, State, Turn
 from cometware.transports.report import report
+from cometware.transports.turns import all_turns_here
 
 if TYPE_CHECKING:
     from cometware.transports.worker import Worker
@@ -29,7 +33,7 @@ if TYPE_CHECKING:
 _ELSEWHERE_SECONDS = 0.05
 """How often to look whether another worker is done with a client's message."""
 _RETRY_SECONDS = 2.0
-_TURN = 32
+_TURN = 8
 """Messages of one client that are handled before the next client's turn."""
 _MAX_REFUSAL_BYTES = 64 * 1024
 """A longer body of a refusal is not told in a reply, since replies are entries of the log."""
@@ -65,10 +69,14 @@ class Inboxes:
     def __init__(self, worker: Worker) -> None:
         self._worker = worker
         self._ready: deque[Record] = deque()
+        self._fresh: deque[Record] = deque()
+        """Whose inbox was empty before: they come first, but every second turn is for one of those who had a turn already."""
+        self._was_fresh = False
         self._idle: list[greenlet] = []
         self._standby = False
         self._runners = 0
         self._loop = gevent.get_hub().loop
+        self._turns = all_turns_here().handling
 
     # In
 
@@ -197,7 +205,7 @@ class Inboxes:
         inbox.append(job)
         if not record.running:
             record.running = True
-            self._ready.append(record)
+            self._fresh.append(record)
             self._wake()
 
     # The runners
@@ -220,12 +228,18 @@ class Inboxes:
 
     def _run(self) -> None:
         me, hub = gevent.getcurrent(), gevent.get_hub()
+        PACE.set(self._turns.pace)
         try:
             while True:
                 self._standby = False
-                while self._ready:
-                    record = self._ready.popleft()
-                    if self._ready:
+                while self._fresh or self._ready:
+                    if self._ready and (self._was_fresh or not self._fresh):
+                        self._was_fresh = False
+                        record = self._ready.popleft()
+                    else:
+                        self._was_fresh = True
+                        record = self._fresh.popleft()
+                    if self._fresh or self._ready:
                         self._wake()
                     self._drain(record)
                 self._idle.append(me)
@@ -246,6 +260,8 @@ class Inboxes:
                 self._do(record, job)
             except Exception:
                 report("the channel's handling of a message")
+            if inbox or self._fresh or self._ready:
+                self._turns.pace()
         if was_full and not self.is_full(record):
             for connection in record.connections:
                 connection.watch()

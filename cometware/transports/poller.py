@@ -1,21 +1,28 @@
-"""One epoll for all parked connections of a worker: no greenlet and no watcher waits on any of them."""
+"""One epoll for all parked connections of a worker: no greenlet and no watcher waits on any of them.
+
+Rule: each is asked once before any is asked again, and in one round of the loop they are asked for no longer than a turn.
+"""
 
 from __future__ import annotations
 
 import select
 from collections.abc import Callable
+from time import perf_counter
 from typing import Any, Protocol
 
 import gevent
 from gevent import monkey
 
 from cometware.transports.report import report
+from cometware.transports.turns import TURN_SECONDS
 
 _epoll: Callable[[], Any] = monkey.get_original("select", "epoll") if monkey.is_module_patched("select") else select.epoll
 
 READ = select.EPOLLIN | select.EPOLLRDHUP
 WRITE = select.EPOLLOUT
 _BATCH = 512
+_FEW = 4
+"""Connections that are told between two looks at the clock."""
 
 
 class Watched(Protocol):
@@ -35,6 +42,7 @@ class Poller:
     def __init__(self) -> None:
         self._epoll = _epoll()
         self._watched: dict[int, Watched] = {}
+        self._ready: list[tuple[int, int]] = []
         self._watcher = gevent.get_hub().loop.io(self._epoll.fileno(), 1)
         self._watcher.start(self._on_ready)
 
@@ -53,6 +61,8 @@ class Poller:
     def remove(self, fd: int) -> None:
         if self._watched.pop(fd, None) is not None:
             self._epoll.unregister(fd)
+            if self._ready:  # a new socket may have its number next
+                self._ready = [ready for ready in self._ready if ready[0] != fd]
 
     def close(self) -> None:
         self._watcher.stop()
@@ -60,8 +70,17 @@ class Poller:
         self._epoll.close()
 
     def _on_ready(self) -> None:
-        watched = self._watched
-        for fd, events in self._epoll.poll(0, _BATCH):
+        """Tell those who are ready. For whom there is no time in this round, the epoll is ready in the next one, too."""
+        watched, end = self._watched, 0.0
+        ready = self._ready or self._epoll.poll(0, _BATCH)
+        self._ready = []
+        for index, (fd, events) in enumerate(ready):
+            if index % _FEW == _FEW - 1:
+                now = perf_counter()
+                end = end or now + TURN_SECONDS
+                if now > end:
+                    self._ready = ready[index:]
+                    break
             connection = watched.get(fd)
             if connection is None:
                 continue  # an earlier one of this batch has ended it

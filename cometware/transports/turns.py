@@ -1,7 +1,8 @@
 """Nobody holds the event loop: what has more to do than a turn allows goes on when all the others were asked.
 
 A round is what the loop does between two looks at its sockets. All that works on without having waited shares one turn in
-each round; when it is over they stand in one line, and one of them goes on in each round, however many there are.
+each round; when it is over they stand in one line, and one of them goes on in each round, however many there are. There are
+two such turns and lines: one for what strangers send, one for the handlers of what was understood of it, which serve all.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from collections import deque
 from collections.abc import Callable
 from functools import partial
 from time import perf_counter
-from typing import Any
+from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
 from gevent import get_hub
@@ -42,6 +43,16 @@ class Turns:
             return False
         return now - self._began > TURN_SECONDS
 
+    def pace(self) -> None:
+        """Between two pieces of a greenlet's work: give way, if this round's turn has been used up."""
+        if self.is_over():
+            self.give_way()
+
+    @property
+    def is_waited_for(self) -> bool:
+        """Does anybody stand in the line?"""
+        return bool(self._line)
+
     def later(self, go_on: Callable[[], object]) -> None:
         """Call this in the loop, in a later round, behind all others that wait for that. It may not switch greenlets."""
         self._line.append(go_on)
@@ -66,13 +77,25 @@ class Turns:
                 self._timer.start(self._next)
 
 
-_turns: WeakKeyDictionary[Any, Turns] = WeakKeyDictionary()
+class LoopTurns(NamedTuple):
+    """The turns of one event loop: for reading what strangers send, and for handling it."""
+
+    reading: Turns
+    handling: Turns
 
 
-def turns_here() -> Turns:
+_turns: WeakKeyDictionary[Any, LoopTurns] = WeakKeyDictionary()
+
+
+def all_turns_here() -> LoopTurns:
     """Return the turns of this thread's event loop."""
     hub = get_hub()
     found = _turns.get(hub)
     if found is None:
-        found = _turns[hub] = Turns(hub.loop)
+        found = _turns[hub] = LoopTurns(Turns(hub.loop), Turns(hub.loop))
     return found
+
+
+def turns_here() -> Turns:
+    """Return the turns in which this thread's event loop reads."""
+    return all_turns_here().reading

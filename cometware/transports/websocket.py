@@ -1,4 +1,8 @@
-"""WebSocket (RFC 6455): frames are read by the sans-I/O protocol of `websockets`, and written by us, once for all."""
+"""WebSocket (RFC 6455): frames are read by the sans-I/O protocol of `websockets`, and written by us, once for all.
+
+Rule: what is small is read at once. Everything else is read by a greenlet that gives way between two pieces, and as long as
+it has something to read, the socket is not read.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +12,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+import gevent
 from websockets.datastructures import Headers
 from websockets.exceptions import InvalidHeaderValue
 from websockets.frames import Frame, Opcode
@@ -18,13 +23,17 @@ from websockets.server import ServerProtocol
 from cometware.core import framing
 from cometware.core.entry import Position
 from cometware.core.events import AWAY, HISTORY_LOST, Close, Left, Pinged
+from cometware.core.framing import size_of_frame
 from cometware.core.negotiation import SUBPROTOCOL, NotNegotiable
+from cometware.core.pacing import PACE
 from cometware.core.text import shown
 from cometware.dialects.base import Shape
 from cometware.errors import BadFrame
 from cometware.roster.base import Record
 from cometware.transports.connection import Connection
 from cometware.transports.poller import READ
+from cometware.transports.report import report
+from cometware.transports.turns import turns_here
 
 if TYPE_CHECKING:
     from cometware.transports.worker import Worker
@@ -33,6 +42,10 @@ _PING = framing.websocket_frame(framing.PING, b"")
 _POOL: list[Protocol] = []
 _POOL_SIZE = 256
 _ACCEPTORS = 64
+_PIECE_BYTES = 512
+"""Of short frames, so many bytes are read in one go: some 80 of the shortest."""
+_SMALL_BYTES = 8 * 1024
+"""A frame up to this is read at once, and what it says is understood."""
 
 
 def websocket_headers(environ: dict[str, Any]) -> list[tuple[str, str]]:
@@ -89,17 +102,37 @@ def _acceptor(allowed: tuple[str, ...]) -> ServerProtocol:
 
 
 class WebSocket(Connection):
-    """Messages both ways. `reader` is borrowed from a pool while a message is arriving and given back between two."""
+    """Messages both ways. `reader` is borrowed from a pool while a message is arriving and given back between two.
+
+    `rest` is what has arrived and is not read yet, `long` how much of its first frame is still to be read, if that is a long
+    one; `late_tick` is when the message that is arriving must be here (0: none is).
+    """
 
     transport = "websocket"
 
-    __slots__ = ("answers", "heard", "owes", "parts", "pinged", "reader", "text")
+    __slots__ = (
+        "answers",
+        "heard",
+        "is_reading",
+        "late_tick",
+        "long",
+        "owes",
+        "parts",
+        "pinged",
+        "reader",
+        "rest",
+        "text",
+    )
 
     def __init__(self, worker: Worker, sock: RawSocket, shape: Shape, record: Record | None) -> None:
         super().__init__(worker, sock, shape, record)
         self.reader: Protocol | None = None
         self.answers: list[bytes] | None = None
-        self.parts: list[bytes] | None = None
+        self.parts: bytearray | None = None
+        self.rest: memoryview | None = None
+        self.long = 0
+        self.is_reading = False
+        self.late_tick = 0
         self.text = False
         self.heard = True
         self.pinged = 0
@@ -109,6 +142,51 @@ class WebSocket(Connection):
 
     def received(self, data: bytes) -> None:
         self.heard = True
+        is_free = self.rest is None and not self.is_reading
+        if is_free and ((self.reader is None and len(data) <= _PIECE_BYTES) or self._is_small(data)):
+            self._read(data)
+            return
+        self.rest = memoryview(data if self.rest is None else bytes(self.rest) + data)
+        self.watch()
+
+    def _is_small(self, data: bytes) -> bool:
+        """May this be read at once? Few short frames, or one, of a message that is not long so far."""
+        size, reader = len(data), self.reader
+        if reader is None:
+            return size <= _SMALL_BYTES and size_of_frame(memoryview(data)) == size
+        return size <= _PIECE_BYTES and len(reader.reader.buffer) + len(self.parts or b"") + size <= _SMALL_BYTES
+
+    def _read_on(self) -> None:
+        """Read what has arrived, a piece in each go."""
+        turns = turns_here()
+        PACE.set(turns.pace)
+        try:
+            while True:
+                turns.pace()
+                if self.rest is None or self.is_held or self.closed or self.finishing:
+                    break
+                self._read(self._piece(self.rest))
+        except Exception:
+            report("a WebSocket's messages")
+            self.lost("error")
+        finally:
+            self.is_reading = False
+        self.watch()
+
+    def _piece(self, rest: memoryview) -> bytes:
+        """Part from the rest what is read in one go: a few short frames, of a long one all that is here."""
+        size = self.long or _PIECE_BYTES
+        if not self.long and (self.reader is None or _is_between_frames(self.reader)):
+            size = 0
+            while size < _PIECE_BYTES and (frame := size_of_frame(rest[size:])):
+                size += frame
+            self.long = size
+        piece = rest[: size or _PIECE_BYTES]
+        self.long = max(self.long - len(piece), 0)
+        self.rest = rest[len(piece) :] or None
+        return piece.tobytes()
+
+    def _read(self, data: bytes) -> None:
         reader = self.reader
         if reader is None:
             size = 4 * self.worker.limits.max_message_bytes
@@ -117,11 +195,11 @@ class WebSocket(Connection):
         reader.receive_data(data)
         self.answers = []
         for frame in reader.events_received():
-            if self.closed or self.finishing:
+            if self.finishing or self.fd < 0:
                 break
             if isinstance(frame, Frame):
                 self._frame(frame.opcode, bytes(frame.data), frame.fin)
-        if not self.closed and not self.finishing:
+        if not self.finishing and self.fd >= 0:
             self._answer(reader)
         self._flush()
 
@@ -133,6 +211,7 @@ class WebSocket(Connection):
             self.answers.append(data)
 
     def finish(self) -> None:
+        self.rest = None
         self._flush()
         super().finish()
 
@@ -152,55 +231,72 @@ class WebSocket(Connection):
         if ended or reader.state is CLOSED:
             self.worker.clients.detach(self, "closed")
             self.finish()
-        elif self.parts is None and not reader.reader.buffer and _is_at_rest(reader):
+        elif self.parts is None and reader.current_size is None and _is_between_frames(reader):
             self.reader = None
+            self.late_tick = 0
             if len(_POOL) < _POOL_SIZE:
                 _POOL.append(reader)
-        if not self.closed and self.record is not None and self.worker.inboxes.is_full(self.record):
+        elif not self.late_tick:
+            self.late_tick = self.worker.tick_after(self.worker.limits.message_seconds)
+            self.worker.put(self, self.late_tick)
+        if self.fd >= 0 and self.is_full:
             self.watch()
 
     def _frame(self, opcode: Opcode, data: bytes, fin: bool) -> None:
         if opcode is Opcode.TEXT or opcode is Opcode.BINARY:
             self.text = opcode is Opcode.TEXT
             if fin:
+                self.late_tick = 0
                 self._message(data)
             else:
-                self.parts = [data]
+                self.parts = bytearray(data)
         elif opcode is Opcode.CONT and self.parts is not None:
-            if data:
-                self.parts.append(data)
+            self.parts += data
             if fin:
-                data = b"".join(self.parts)
-                self.parts = None
+                data, self.parts = bytes(self.parts), None
+                self.late_tick = 0
                 self._message(data)
 
     def _message(self, data: bytes) -> None:
-        body: str | bytes = data
-        if self.text:
-            try:
-                body = data.decode()
-            except UnicodeDecodeError as error:
-                self.end(Close(1007, f"text that is not UTF-8: {error.reason} at byte {error.start}"))
-                return
         worker = self.worker
         try:
             worker.check_size(len(data))
-            events = self.shape.dialect.receive(body, worker.limits.max_waiting_messages)
+            events = self.shape.dialect.receive(data.decode() if self.text else data, worker.limits.max_waiting_messages)
+            if self.finishing or self.fd < 0:
+                return  # it gave way, and meanwhile this has ended
             if len(events) > 1 and self.record is not None:
                 worker.inboxes.check_room(self.record, events)
-            if any(isinstance(event, Pinged) for event in events):
+            if Pinged in map(type, events):
                 self.write(self.shape.heartbeat(worker.position_of(self)))
             for event in events:
                 if isinstance(event, Left):
                     worker.clients.leave(self)
                 elif self.record is not None:
                     worker.inboxes.deliver(self.record, event, self)
+        except UnicodeDecodeError as error:
+            self.end(Close(1007, f"text that is not UTF-8: {error.reason} at byte {error.start}"))
         except BadFrame as error:
             self.refused(error)
 
+    @property
+    def is_full(self) -> bool:
+        """Do so many messages wait for their handlers that no more should be read?"""
+        return self.record is not None and self.worker.inboxes.is_full(self.record)
+
+    @property
+    def is_held(self) -> bool:
+        """Is nothing more to be read just now, for whatever reason of the other way?"""
+        return self.is_full or not super().wanted() & READ
+
     def wanted(self) -> int:
-        full = self.record is not None and self.worker.inboxes.is_full(self.record)
-        return super().wanted() & ~READ if full else super().wanted()
+        wanted = super().wanted()
+        return wanted & ~READ if self.is_reading or self.rest is not None or self.is_full else wanted
+
+    def watch(self) -> None:
+        if self.rest is not None and not self.is_reading and not self.closed and not self.is_held:
+            self.is_reading = True
+            gevent.spawn(self._read_on)
+        super().watch()
 
     # What the inbox tells
 
@@ -223,6 +319,20 @@ class WebSocket(Connection):
             self.write(self.shape.write(self.shape.dialect.error(error.code, error.message, error.details)))
 
     # The wheel and the end
+
+    def due(self, tick: int) -> None:
+        if self.late_tick and tick >= self.late_tick and not self.finishing:
+            seconds = self.worker.limits.message_seconds
+            if self.wanted() & READ:
+                self.end(Close(1008, f"a message took longer than Limits.message_seconds={seconds:g}"))
+            else:
+                self.late_tick = self.worker.tick_after(seconds)  # it is we who do not read
+        super().due(tick)
+
+    def schedule(self) -> None:
+        super().schedule()
+        if self.late_tick:
+            self.worker.put(self, self.late_tick)
 
     def beat(self) -> None:
         """Ping at each heartbeat, and see whether anything came back within `pong_seconds` of a ping.
@@ -254,7 +364,7 @@ class WebSocket(Connection):
         return super().reset(reason, position)
 
 
-def _is_at_rest(reader: Protocol) -> bool:
-    """Does the parser wait for the first byte of a frame, with none of a message behind it?"""
+def _is_between_frames(reader: Protocol) -> bool:
+    """Does the parser wait for the first byte of a frame?"""
     waiting = getattr(reader.parser, "gi_yieldfrom", None)
-    return reader.current_size is None and getattr(waiting, "__name__", "") == "at_eof"
+    return not reader.reader.buffer and getattr(waiting, "__name__", "") == "at_eof"

@@ -183,7 +183,7 @@ def test_a_client_that_only_posts_keeps_its_grace(server: Server) -> None:
 def test_an_array_of_pings_is_answered_once(server: Server) -> None:
     line, _ = websocket(server)
     with line:
-        line.send(masked(1, b"[" + b",".join([b'{"ping":0}'] * 1000) + b"]"))
+        line.send(masked(1, b"[" + b",".join([b'{"ping":0}'] * 100) + b"]"))
         line.send(masked(1, b"{"))
         heard: list[str] = []
         while "error" not in heard:
@@ -196,7 +196,8 @@ def test_an_array_of_pings_is_answered_once(server: Server) -> None:
 def test_early_numbers_are_bounded_though_they_are_all_the_same(server: Server) -> None:
     line, client = websocket(server)
     with line:
-        say(line, *[{"n": 9, "data": 0}] * 101)
+        say(line, *[{"n": 9, "data": 0}] * 100)
+        say(line, {"n": 9, "data": 0})
         assert shape(line, "error")["code"] == "number"
         assert server.get("/watch")["early messages"][client] == 100
 

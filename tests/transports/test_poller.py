@@ -5,12 +5,14 @@ from __future__ import annotations
 import logging
 import socket
 from collections.abc import Callable, Iterator
+from time import perf_counter
 
 import gevent
 import pytest
 from gevent.event import Event
 
 from cometware.transports.poller import READ, WRITE, Poller
+from cometware.transports.turns import TURN_SECONDS
 
 SECONDS = 60
 
@@ -133,5 +135,60 @@ def test_a_connection_that_another_one_ends_in_the_same_batch_is_told_nothing(po
     gevent.idle()  # nothing else is on its way
     assert sorted(ear.told for ear in ears) == [[], [], ["readable b'x'"]]
     for ear in ears:
+        ear.close()
+        ear.peer.close()
+
+
+def test_all_who_are_ready_are_asked_before_any_is_asked_again_and_only_some_of_them_in_one_round(poller: Poller) -> None:
+    rounds: list[int] = []
+
+    def use_up_the_turn() -> None:
+        rounds.append(gevent.get_hub().loop.iteration)
+        end = perf_counter() + TURN_SECONDS
+        while perf_counter() < end:
+            pass
+
+    ears = [Ear(poller, use_up_the_turn) for _ in range(20)]
+    for _ in range(2):
+        for ear in ears:
+            ear.peer.send(b"x" * 100)
+        for ear in ears:
+            ear.wait(1)
+        assert [len(ear.told) for ear in ears] == [1] * 20
+        for ear in ears:
+            ear.told.clear()
+    assert max(rounds.count(number) for number in rounds) <= 8
+    for ear in ears:
+        ear.close()
+        ear.peer.close()
+
+
+def test_who_is_removed_while_it_waits_for_the_next_round_is_not_told_what_was_for_another(poller: Poller) -> None:
+    """Its number may be a new socket's by then."""
+    ears: list[Ear] = []
+    first = Event()
+
+    def use_up_the_turn() -> None:
+        end = perf_counter() + 2 * TURN_SECONDS
+        while perf_counter() < end:
+            pass
+        first.set()
+
+    ears += [Ear(poller, use_up_the_turn) for _ in range(20)]
+    for ear in ears:
+        ear.peer.send(b"x")
+    with gevent.Timeout(SECONDS):
+        first.wait()
+    late = [ear for ear in ears if not ear.told]
+    assert late
+    numbers = [ear.sock.fileno() for ear in late]
+    for ear in late:
+        ear.close()
+    new = [Ear(poller) for _ in late]
+    assert {ear.sock.fileno() for ear in new} & set(numbers)
+    new[0].peer.send(b"y")
+    assert new[0].wait(1) == ["readable b'y'"]
+    assert [ear.told for ear in new[1:]] == [[] for _ in new[1:]]
+    for ear in (*ears, *new):
         ear.close()
         ear.peer.close()
