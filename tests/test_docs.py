@@ -5,15 +5,18 @@ A block runs if it is marked: ```python run. The blocks of one page share their 
 
 from __future__ import annotations
 
+import configparser
 import doctest
 import importlib
 import pkgutil
 import re
+import shlex
 from pathlib import Path
 
 import pytest
 
 import cometware
+from cometware.cli import main
 
 ROOT = Path(__file__).resolve().parents[1]
 MODULES = ["cometware"] + [
@@ -72,6 +75,30 @@ def test_the_links_of_a_page_lead_somewhere(path: Path) -> None:
         if not file.exists() or (anchor and file.suffix == ".md" and anchor not in anchors(file)):
             broken.append(inline or reference)
     assert broken == []
+
+
+UNTRUE = ["One process serves the channel", "that the log is a new one"]
+"""What was so once."""
+
+
+@pytest.mark.parametrize("path", PAGES, ids=page_id)
+def test_what_is_no_longer_so_is_said_nowhere(path: Path) -> None:
+    text = " ".join(path.read_text().split())
+    assert [phrase for phrase in UNTRUE if phrase in text] == []
+
+
+def test_the_unit_for_systemd_has_all_its_parts_and_a_command_that_is_one() -> None:
+    (text,) = re.findall(r"^```ini\n(.*?)^```", (ROOT / "docs/guide.md").read_text(), re.DOTALL | re.MULTILINE)
+    unit = configparser.ConfigParser(interpolation=None)
+    unit.optionxform = str  # type: ignore[assignment, method-assign]
+    unit.read_string(text)
+    assert list(unit) == ["DEFAULT", "Unit", "Service", "Install"]
+    assert unit["Service"]["User"]
+    assert unit["Install"]["WantedBy"] == "multi-user.target"
+    program, command, *arguments = shlex.split(unit["Service"]["ExecStart"])
+    assert (Path(program).name, command) == ("cometware", "serve")
+    context = main.commands["serve"].make_context("serve", arguments)  # it refuses what it does not know
+    assert context.params["workers"] == 2
 
 
 def test_a_marked_block_is_found_and_a_plain_one_is_not(tmp_path: Path) -> None:
