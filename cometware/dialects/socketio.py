@@ -204,11 +204,6 @@ def disconnected(namespace: str) -> Frame:
     return Frame("41" + _prefix(namespace))
 
 
-def acknowledged(namespace: str, id: int, args: list[Any]) -> list[Frame]:
-    """Write the answer to an event that asked for one."""
-    return _packet(namespace, ACK, str(id), args)
-
-
 def _prefix(namespace: str) -> str:
     return "" if namespace == ROOT else namespace + ","
 
@@ -241,8 +236,6 @@ def _arguments(message: Message) -> str | None:
     text = message.json
     if text.startswith('{"$args":['):
         text = text[10:-2]
-    elif message.kind == "reply" and text == "null":
-        return ""
     if '"$' in text:
         return None
     return f'{{"error":{text}}}' if message.kind == "error" else text

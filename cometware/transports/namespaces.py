@@ -90,14 +90,10 @@ class Namespaces:
 
     def _event(self, member: Member, packet: socketio.Packet) -> None:
         name, args = str(packet.args[0]), packet.args[1:]
-        if name in socketio.RESERVED[self.session.version + 1]:
+        if name in socketio.RESERVED[self.session.version + 1] or name in RESERVED:
             return
-        if name in RESERVED:
-            if packet.id is not None:
-                details = {"error": {"code": "event", "message": f"{name!r} is a name that the channel keeps for itself"}}
-                self.session.send(*socketio.acknowledged(member.namespace, packet.id, [details]))
-            return
-        event = Received(name, socketio.data_of(args), None, packet.id is not None, packet.id)
+        asks = packet.id is not None and member.worker.channel.handles(name)  # else nobody acknowledges, as in Node's server
+        event = Received(name, socketio.data_of(args), None, asks, packet.id)
         if member.record is not None:
             member.worker.inboxes.deliver(member.record, event, self)
 

@@ -10,11 +10,15 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, NamedTuple
 
 from cometware.client import Environ
+from cometware.core import pulse
 from cometware.core.events import Close
 from cometware.core.framing import Frame
 from cometware.core.heads import CACHE_BUSTER, Changing
+from cometware.core.wheel import ticks
 from cometware.dialects import engineio
 from cometware.errors import BadFrame
+from cometware.limits import Limits
+from cometware.transports.clock import TICK_SECONDS
 from cometware.transports.connection import Answer
 from cometware.transports.member import FULL, compose
 from cometware.transports.namespaces import Namespaces
@@ -64,11 +68,9 @@ class Session:
         self.plan: bytes | None = None
         self.closed = False
         self.heard = True
-        self.pinged = False
+        self.pinged = 0
         self.slot = -1
-        limits = worker.limits
-        silence = limits.heartbeat_seconds + limits.pong_seconds
-        self.beat_tick = worker.tick_after(limits.heartbeat_seconds if version == 4 else silence)
+        self.beat_tick = worker.wheel.tick + (_every(worker.limits) if version == 4 else _silence(worker.limits))
         self.connect_tick = worker.tick_after(_CONNECT_SECONDS)
         worker.put(self, self.beat_tick)
 
@@ -79,9 +81,8 @@ class Session:
     def opening(self, upgrades: tuple[str, ...]) -> Frame:
         """Write the packet that tells the client of its session."""
         limits = self.engine.worker.limits
-        return Frame(
-            engineio.opening(self.sid, upgrades, limits.heartbeat_seconds, limits.pong_seconds, limits.max_message_bytes)
-        )
+        interval, timeout = _every(limits) * TICK_SECONDS, _patience(limits) * TICK_SECONDS
+        return Frame(engineio.opening(self.sid, upgrades, interval, timeout, limits.max_message_bytes))
 
     # In
 
@@ -222,25 +223,32 @@ class Session:
             self.engine.worker.put(self, self.beat_tick)
 
     def _beat(self, tick: int) -> None:
-        worker, limits = self.engine.worker, self.engine.worker.limits
+        limits = self.engine.worker.limits
         self.heard = self.heard or self.posting
         if self.namespaces.is_idle and tick >= self.connect_tick:
             self.close("protocol")
         elif self.version == 3:
-            self.beat_tick = worker.tick_after(limits.heartbeat_seconds + limits.pong_seconds)
+            self.beat_tick = tick + _silence(limits)
             if not self.heard:
                 self.close("silent")
             self.heard = False
-        elif self.pinged:
-            self.pinged = False
-            if not self.heard:
-                self.close("silent")
-            self.beat_tick = worker.tick_after(limits.heartbeat_seconds - limits.pong_seconds)
         else:
-            self.beat_tick = worker.tick_after(min(limits.pong_seconds, limits.heartbeat_seconds))
-            if self.socket is None or self.socket.unsent is None:
-                self.pinged, self.heard = True, False
-                self.send(Frame("2"))
+            self._ping(tick)
+
+    def _ping(self, tick: int) -> None:
+        limits = self.engine.worker.limits
+        found = pulse.beat(tick, self.pinged, heard=self.heard, every=_every(limits), patience=_patience(limits))
+        if found is None:
+            self.close("silent")
+            return
+        pings, self.pinged, self.beat_tick = found
+        if not pings:
+            return
+        if self.socket is None or self.socket.unsent is None:
+            self.heard = False
+            self.send(Frame("2"))
+        else:
+            self.pinged, self.beat_tick = 0, tick + _every(limits)
 
     # The end
 
@@ -267,6 +275,21 @@ class Session:
         for socket in (self.probe, self.socket):
             if socket is not None:
                 socket.let_go(close)
+
+
+def _every(limits: Limits) -> int:
+    """Return how many ticks lie between two pings; the client is told what is kept."""
+    return ticks(limits.heartbeat_seconds, TICK_SECONDS)
+
+
+def _patience(limits: Limits) -> int:
+    """Return for how many ticks a client may be silent after a ping."""
+    return ticks(limits.pong_seconds, TICK_SECONDS)
+
+
+def _silence(limits: Limits) -> int:
+    """Return for how many ticks a client may be silent that pings by itself (version 3)."""
+    return _every(limits) + _patience(limits) + 1
 
 
 class EnginePlan(NamedTuple):

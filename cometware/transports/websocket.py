@@ -20,16 +20,18 @@ from websockets.http11 import Request
 from websockets.protocol import CLOSED, OPEN, SERVER, Protocol
 from websockets.server import ServerProtocol
 
-from cometware.core import framing
+from cometware.core import framing, pulse
 from cometware.core.entry import Position
 from cometware.core.events import AWAY, HISTORY_LOST, Close, Left, Pinged
 from cometware.core.framing import size_of_frame
 from cometware.core.negotiation import SUBPROTOCOL, NotNegotiable
 from cometware.core.pacing import PACE
 from cometware.core.text import shown
+from cometware.core.wheel import ticks
 from cometware.dialects.base import Shape
 from cometware.errors import BadFrame
 from cometware.roster.base import Record
+from cometware.transports.clock import TICK_SECONDS
 from cometware.transports.connection import Connection
 from cometware.transports.poller import READ
 from cometware.transports.report import report
@@ -335,24 +337,23 @@ class WebSocket(Connection):
             self.worker.put(self, self.late_tick)
 
     def beat(self) -> None:
-        """Ping at each heartbeat, and see whether anything came back within `pong_seconds` of a ping.
+        """Ping at each heartbeat, and see whether anything came back within `pong_seconds` of a ping (`core.pulse`).
 
-        `pinged` counts the pings since anything was heard. A full socket is left to TCP's own time-out.
+        A full socket is left to TCP's own time-out.
         """
         worker, limits = self.worker, self.worker.limits
-        step, silent = min(limits.pong_seconds, limits.heartbeat_seconds), 0
-        if self.pinged:
-            silent, self.pinged = 0 if self.heard else self.pinged, 0
-            if silent and silent * step >= limits.pong_seconds:
-                self.lost("silent")
-                return
-            if step < limits.heartbeat_seconds:
-                self.beat_tick = worker.tick_after(limits.heartbeat_seconds - step)
-                return
-        self.beat_tick = worker.tick_after(step)
-        if self.unsent is None and self.live:
-            self.pinged, self.heard = silent + 1, False
+        tick, every = worker.wheel.tick, ticks(limits.heartbeat_seconds, TICK_SECONDS)
+        patience = ticks(limits.pong_seconds, TICK_SECONDS)
+        found = pulse.beat(tick, self.pinged, heard=self.heard, every=every, patience=patience)
+        if found is None:
+            self.lost("silent")
+            return
+        pings, self.pinged, self.beat_tick = found
+        if pings and self.unsent is None and self.live:
+            self.heard = False
             self.write(worker.heartbeat(self.shape) + _PING)
+        elif pings:
+            self.pinged, self.beat_tick = 0, tick + every
 
     def goodbye(self, close: Close) -> bytes:
         return framing.websocket_close(close.code, close.reason)

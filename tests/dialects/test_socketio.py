@@ -66,7 +66,7 @@ def test_bytes_are_attachments_behind_their_packet() -> None:
 
 def test_acknowledgements_have_the_number_that_was_asked_for() -> None:
     assert written(entry("ackme", kind="reply", number=0)) == ['430["ackme"]']
-    assert written(entry(None, kind="reply", number=7), namespace="/chat") == ["43/chat,7[]"]
+    assert written(entry(None, kind="reply", number=7), namespace="/chat") == ["43/chat,7[null]"]
     assert written(entry(Args([1, 2]), kind="reply", number=8)) == ["438[1,2]"]
     assert written(entry(b"\7\x08", kind="reply", number=1)) == ['461-1[{"_placeholder":true,"num":0}]', b"\7\x08"]
     assert written(entry({"code": "event"}, kind="error", number=3)) == ['433[{"error":{"code":"event"}}]']

@@ -17,6 +17,7 @@ url = os.environ.get("CHANNEL", "memory:")
 channel = Channel(url, limits=limits)
 admin = Channel(url, name="admin", limits=limits)
 closed: list[str] = []
+notes: list[Any] = []
 
 
 @channel.on_open
@@ -37,6 +38,13 @@ def left(client: Client, reason: str) -> None:
 def echo(client: Client, data: Any) -> Any:
     client.send(data, event="echo")
     return data
+
+
+@channel.on("note")
+def note(client: Client, data: Any) -> None:
+    """Count, and return nothing."""
+    notes.append(data)
+    client.send(len(notes), event="noted")
 
 
 @channel.on("others")
@@ -108,6 +116,11 @@ def publish() -> str:
 def revoke(user: str) -> str:
     channel.revoke(user)
     return ""
+
+
+@app.get("/notes")
+def show_notes() -> Any:
+    return json.dumps(notes), {"Content-Type": "application/json"}
 
 
 @app.get("/closed")

@@ -103,3 +103,10 @@ class SocketIO:
         self._acks += 1
         self.command(emit=args, namespace=namespace, ack=self._acks)
         return list(self.wait(on="ack", ack=self._acks)["args"])
+
+    def ask_within(self, timeout: float, *args: Any) -> tuple[str | None, list[Any]]:
+        """Emit an event by `socket.timeout(…)`, in seconds; return the error and the arguments that the callback gets."""
+        self._acks += 1
+        self.command(emit=args, ack=self._acks, timeout=1000 * timeout)
+        answer = self.wait(on="ack", ack=self._acks)
+        return answer["error"], answer["args"]

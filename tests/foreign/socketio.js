@@ -58,12 +58,16 @@ for (const namespace of options.namespaces || ["/"]) {
 }
 
 readline.createInterface({ input: process.stdin }).on("line", (line) => {
-  const { emit, namespace = "/", ack, close, drop } = JSON.parse(line);
+  const { emit, namespace = "/", ack, timeout, close, drop } = JSON.parse(line);
   const socket = sockets[namespace];
   if (emit) {
     const args = back(emit);
-    if (ack !== undefined) args.push((...answer) => tell({ on: "ack", ack, args: out(answer) }));
-    socket.emit(...args);
+    if (timeout !== undefined)
+      socket.timeout(timeout).emit(...args, (error, ...answer) => tell({ on: "ack", ack, error: error && String(error), args: out(answer) }));
+    else {
+      if (ack !== undefined) args.push((...answer) => tell({ on: "ack", ack, args: out(answer) }));
+      socket.emit(...args);
+    }
   }
   if (close) socket.close();
   if (drop) socket.io.engine.close();

@@ -74,6 +74,27 @@ def test_namespaces_are_channels_of_their_own(version: int, way: str, server: Se
         assert it.event("message", admin) == ["for admins"]
 
 
+@pytest.mark.parametrize("way", ["websocket", "polling"])
+def test_a_client_with_a_timeout_tells_an_answer_from_none(way: str, server: Server) -> None:
+    with client(4, way, server) as it:
+        it.connected()
+        assert it.ask_within(0.2, "nobody handles this", 1) == ("Error: operation has timed out", [])
+        assert it.ask_within(0.2, "error", 1) == ("Error: operation has timed out", [])
+        assert it.ask_within(60, "note", "by timeout") == (None, [None])
+        assert it.ask_within(60, "echo", 7) == (None, [7])
+
+
+@pytest.mark.parametrize("options", [{}, {"ackTimeout": 30_000}], ids=["without a time-out", "with one"])
+def test_a_client_that_retries_does_not_repeat_what_was_handled(options: dict[str, Any], server: Server) -> None:
+    with client(4, "websocket", server, retries=3, **options) as it:
+        it.connected()
+        for data in ("first", "second", "third"):
+            it.emit("note", data)
+        counts = [it.event("noted")[0] for _ in range(3)]
+        assert counts == [counts[0], counts[0] + 1, counts[0] + 2]
+        assert server.get("/notes")[-3:] == ["first", "second", "third"]
+
+
 @pytest.mark.parametrize(("version", "way"), BEST)
 def test_a_refusal_reaches_the_client(version: int, way: str, server: Server) -> None:
     with client(version, way, server, namespaces=["/admin", "/nope"]) as it:

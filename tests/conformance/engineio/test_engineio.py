@@ -303,6 +303,42 @@ def test_a_websocket_that_does_not_answer_a_ping_is_closed(quick: Server) -> Non
         assert socket.is_closed()
 
 
+def test_a_silence_of_several_pings_is_kept_as_it_was_announced(quick: Server) -> None:
+    """Whoever is silent is pinged each 0.5 s, and is gone no sooner than the 2 s that the opening tells."""
+    with Socket(quick.port, "EIO=4&transport=websocket") as socket:
+        socket.read()
+        pings = [socket.read() for _ in range(5)]
+        assert pings == ["2"] * 5
+        assert socket.is_closed()
+
+
+@pytest.mark.parametrize("said", [("3",) * 5, ("", "", "3") * 2, ("", "4x") * 2], ids=["all", "late", "otherwise"])
+def test_whoever_says_anything_in_time_is_kept(quick: Server, said: tuple[str, ...]) -> None:
+    with Socket(quick.port, "EIO=4&transport=websocket") as socket:
+        socket.read()
+        socket.send("40")
+        assert str(socket.read()).startswith("40")
+        for packet in said:
+            assert socket.read() == "2"
+            if packet == "4x":
+                packet = '42["nobody listens"]'
+            if packet:
+                socket.send(packet)
+
+
+def test_a_time_out_shorter_than_a_tick_is_announced_as_it_is_kept() -> None:
+    limits = {"heartbeat_seconds": 0.6, "pong_seconds": 0.1}
+    with (
+        serve(limits, application="tests.foreign.app:app") as server,
+        Socket(server.port, "EIO=4&transport=websocket") as socket,
+    ):
+        opening = json.loads(str(socket.read())[1:])
+        assert (opening["pingInterval"], opening["pingTimeout"]) == (750, 250)
+        for _ in range(8):
+            assert socket.read() == "2"
+            socket.send("3")
+
+
 def test_version_3_pings_the_server(quick: Server) -> None:
     session = Polls(quick.port, 3)
     for _ in range(3):
