@@ -83,6 +83,7 @@ class Engine:
         worker = self.namespaces[namespace]()
         environ = {**session.namespaces.environ, "cometware.auth": auth}
         user = None if self.find_user is None else worker.who(self.find_user, environ)
+        session.know(user, auth)
         before = Recovery.read(auth) if self.recovery else None
         key = None
         if self.recovery:

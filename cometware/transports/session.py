@@ -7,7 +7,7 @@ what its packets mean to Socket.IO, its `Namespaces` know.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cometware.client import Environ
 from cometware.core import pulse
@@ -42,12 +42,14 @@ class Session:
     """One Engine.IO session, from its handshake to its end, on whatever transport it is.
 
     `socket` is its WebSocket (None: it polls), `probe` one that may become it, `poll` the GET that waits. `owed` are the
-    packets that wait for the next poll.
+    packets that wait for the next poll. `user` is whose it is, once that `is_known`, found with what the first namespace was
+    shown (`auth`); `credentials` stand for those of the newest request that was found to be theirs, good until `ask_tick`.
     """
 
     __slots__ = (
-        "base64", "beat_tick", "closed", "connect_tick", "engine", "heard", "namespaces", "owed", "pinged", "plan", "poll",
-        "posting", "probe", "released", "script", "sid", "slot", "socket", "upgrading", "version",
+        "ask_tick", "auth", "base64", "beat_tick", "closed", "connect_tick", "credentials", "engine", "heard",
+        "is_known", "namespaces", "owed", "pinged", "plan", "poll", "posting", "probe", "released", "script", "sid",
+        "slot", "socket", "upgrading", "user", "version",
     )  # fmt: skip
 
     def __init__(self, engine: Engine, sid: str, version: int, environ: Environ, *, base64: bool) -> None:
@@ -70,6 +72,11 @@ class Session:
         self.heard = True
         self.pinged = 0
         self.slot = -1
+        self.is_known = False
+        self.user: str | None = None
+        self.auth: dict[str, Any] = {}
+        self.credentials = b""
+        self.ask_tick = 0
         self.beat_tick = worker.wheel.tick + (_every(worker.limits) if version == 4 else _silence(worker.limits))
         self.connect_tick = worker.tick_after(_CONNECT_SECONDS)
         worker.put(self, self.beat_tick)
@@ -83,6 +90,11 @@ class Session:
         limits = self.engine.worker.limits
         interval, timeout = _every(limits) * TICK_SECONDS, _patience(limits) * TICK_SECONDS
         return Frame(engineio.opening(self.sid, upgrades, interval, timeout, limits.max_message_bytes))
+
+    def know(self, user: str | None, auth: dict[str, Any]) -> None:
+        """Its user was found, for its first namespace: nobody else's requests are taken from now on."""
+        if not self.is_known:
+            self.is_known, self.user, self.auth = True, user, auth
 
     # In
 

@@ -16,6 +16,7 @@ from cometware.dialects.engineio import BAD_REQUEST, SESSION_UNKNOWN
 from cometware.dialects.socketio import ROOT
 from cometware.endpoint.answers import query_of
 from cometware.endpoint.exchange import Exchange
+from cometware.endpoint.socketio import owner
 from cometware.endpoint.socketio.errors import BadEngineRequest
 from cometware.transports.engine import Engine
 from cometware.transports.poll import SCRIPT_TYPE, Poll
@@ -41,6 +42,7 @@ def kept_environ(environ: Environ) -> Environ:
 def open_polling(exchange: Exchange, engine: Engine, version: int, query: Mapping[str, str]) -> Iterable[bytes]:
     """Begin a session by a poll; version 3 is connected with its opening."""
     session = engine.open(version, kept_environ(exchange.environ), base64=is_text_only(query))
+    owner.begin(exchange, session)
     upgrades = ("websocket",) if "websocket" in exchange.server.transports and "j" not in query else ()
     first = session.opening(upgrades)
     if version == 3:
@@ -86,7 +88,9 @@ def _hold(exchange: Exchange, session: Session, query: Mapping[str, str]) -> Ite
     has_body = "HTTP_TRANSFER_ENCODING" in environ or environ.get("CONTENT_LENGTH") not in (None, "", "0")
     prefix = "".join([f"{name}: {value}\r\n" for name, value in exchange.headers]).encode("latin-1", "replace")
     keep_alive = exchange.is_http11 and not has_body and environ.get("HTTP_CONNECTION", "").lower() != "close"
-    plan = EnginePlan(session, prefix, worker.tick_after(worker.limits.reauthorise_seconds), query.get("j"))
+    plan = EnginePlan(
+        session, prefix, session.ask_tick or worker.tick_after(worker.limits.reauthorise_seconds), query.get("j")
+    )
     taken = server.take(environ)
     held = Poll(worker, taken.sock, taken.give_back)
     if keep_alive:

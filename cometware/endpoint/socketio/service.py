@@ -17,6 +17,7 @@ from cometware.endpoint.answers import Headers, is_repeated, nothing, query_of
 from cometware.endpoint.exchange import Exchange, StartResponse
 from cometware.endpoint.gate import Gate, without_credentials
 from cometware.endpoint.serve import Endpoint
+from cometware.endpoint.socketio import owner
 from cometware.endpoint.socketio.elsewhere import Elsewhere
 from cometware.endpoint.socketio.errors import BadEngineRequest, error_response
 from cometware.endpoint.socketio.polling import farewell, open_polling, poll
@@ -135,6 +136,9 @@ def _route(exchange: Exchange, engine: Engine, elsewhere: Elsewhere) -> Iterable
     if session is None:
         passed = elsewhere.serve(exchange, engine, sid)
         return farewell(exchange, engine, sid) if passed is None else passed
+    owner.check(exchange, session)
+    if session.closed:
+        return farewell(exchange, engine, sid)
     if query.get("EIO") != str(session.version):
         raise BadEngineRequest(BAD_REQUEST, f"this session speaks EIO={session.version}")
     if transport == "websocket":

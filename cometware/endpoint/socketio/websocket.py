@@ -11,6 +11,7 @@ from cometware.core.negotiation import NotNegotiable
 from cometware.dialects.engineio import BAD_REQUEST
 from cometware.dialects.socketio import ROOT, shape
 from cometware.endpoint.exchange import Exchange
+from cometware.endpoint.socketio import owner
 from cometware.endpoint.socketio.errors import BadEngineRequest
 from cometware.endpoint.socketio.polling import is_text_only, kept_environ
 from cometware.transports.engine import Engine
@@ -24,6 +25,7 @@ def open_websocket(exchange: Exchange, engine: Engine, version: int, query: Mapp
     head = _accept(exchange)
     base64 = is_text_only(query)
     session = engine.open(version, kept_environ(exchange.environ), base64=base64)
+    owner.begin(exchange, session)
     try:
         taken = exchange.server.take(exchange.environ)
         written = shape(ROOT, version, "websocket", base64=base64, offsets=False)

@@ -11,15 +11,16 @@ from tests.live.raw import Answer, Line, ask, masked, open_websocket, request
 PATH = "/comet/socket.io/"
 
 
-def get(port: int, query: str) -> Answer:
-    return ask(port, request("GET", f"{PATH}?{query}"))
+def get(port: int, query: str, **headers: str) -> Answer:
+    return ask(port, request("GET", f"{PATH}?{query}", **headers))
 
 
 class Polls:
-    """A session that polls. `first` is the body of its handshake."""
+    """A session that polls. `first` is the body of its handshake; `headers` are those of each request."""
 
     def __init__(self, port: int, version: int = 4, more: str = "", **headers: str) -> None:
         self.port = port
+        self.headers = headers
         self.base = f"EIO={version}&transport=polling{more}"
         self.handshake = ask(port, request("GET", f"{PATH}?{self.base}", **headers))
         assert self.handshake.status == 200, self.handshake
@@ -30,7 +31,7 @@ class Polls:
         self.query = f"{self.base}&sid={self.sid}"
 
     def poll(self, more: str = "") -> Answer:
-        return get(self.port, self.query + more)
+        return get(self.port, self.query + more, **self.headers)
 
     def get(self) -> str:
         """Poll until there is something else than a ping."""
@@ -40,15 +41,15 @@ class Polls:
 
     def hold(self) -> Line:
         """Begin a poll, and wait for its answer later."""
-        return Line(self.port).send(request("GET", f"{PATH}?{self.query}"))
+        return Line(self.port).send(request("GET", f"{PATH}?{self.query}", **self.headers))
 
     def post(self, body: str | bytes, content_type: str = "text/plain;charset=UTF-8") -> Answer:
         data = body.encode() if isinstance(body, str) else body
-        return ask(self.port, request("POST", f"{PATH}?{self.query}", data, content_type=content_type))
+        return ask(self.port, request("POST", f"{PATH}?{self.query}", data, content_type=content_type, **self.headers))
 
     def probe(self) -> Socket:
         """Open a WebSocket for this session."""
-        return Socket(self.port, self.query.replace("polling", "websocket"))
+        return Socket(self.port, self.query.replace("polling", "websocket"), **self.headers)
 
 
 class Socket:
