@@ -57,11 +57,11 @@ class SockJSWebSocket(WebSocket):
         super().__init__(worker, sock, SOCKJS_WEBSOCKET, record)
 
     def refused(self, error: BadFrame) -> None:
-        """A peer that breaks the protocol is gone: SockJS has no word for errors."""
+        """A peer that breaks the protocol is gone, without a word: SockJS has none for errors."""
         if error.code in _TOO_MUCH:
             self.end(Close(_TOO_MUCH[error.code], error.message))
         elif error.code != "closed":
-            self.end(Close(3000, "Broken framing."))
+            self.part(websocket_close(1002, "broken framing"))
 
     def reset(self, reason: str, position: Position) -> bool:
         self.end(history_lost(reason))

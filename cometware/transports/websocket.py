@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from _socket import socket as RawSocket
+from codecs import utf_8_decode
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -17,7 +18,7 @@ from websockets.datastructures import Headers
 from websockets.exceptions import InvalidHeaderValue
 from websockets.frames import Frame, Opcode
 from websockets.http11 import Request
-from websockets.protocol import CLOSED, OPEN, SERVER, Protocol
+from websockets.protocol import OPEN, SERVER, Protocol
 from websockets.server import ServerProtocol
 
 from cometware.core import framing, pulse
@@ -29,7 +30,7 @@ from cometware.core.pacing import PACE
 from cometware.core.text import shown
 from cometware.core.wheel import ticks
 from cometware.dialects.base import Shape
-from cometware.errors import BadFrame
+from cometware.errors import BadFrame, Gap
 from cometware.roster.base import Record
 from cometware.transports.clock import TICK_SECONDS
 from cometware.transports.connection import Connection
@@ -41,9 +42,11 @@ if TYPE_CHECKING:
     from cometware.transports.worker import Worker
 
 _PING = framing.websocket_frame(framing.PING, b"")
-_POOL: list[Protocol] = []
+_POOL: list[Reader] = []
 _POOL_SIZE = 256
 _ACCEPTORS = 64
+_PART_SECONDS = 1.0
+"""How long the peer's Close or mistake waits for the handlers of what came before it."""
 _PIECE_BYTES = 512
 """Of short frames, so many bytes are read in one go: some 80 of the shortest."""
 _SMALL_BYTES = 8 * 1024
@@ -103,22 +106,35 @@ def _acceptor(allowed: tuple[str, ...]) -> ServerProtocol:
     return ServerProtocol(select_subprotocol=choose)  # type: ignore[arg-type]
 
 
+class Reader(Protocol):
+    """The rules of RFC 6455 as `websockets` knows them. But a Close may come between two fragments, as every control frame may
+    (§5.4), and is answered like any other."""
+
+    def recv_frame(self, frame: Frame) -> None:
+        if frame.opcode is Opcode.CLOSE:
+            self.current_size = None
+        super().recv_frame(frame)
+
+
 class WebSocket(Connection):
     """Messages both ways. `reader` is borrowed from a pool while a message is arriving and given back between two.
 
     `rest` is what has arrived and is not read yet, `long` how much of its first frame is still to be read, if that is a long
-    one; `late_tick` is when the message that is arriving must be here (0: none is).
+    one; `late_tick` is when the message that is arriving must be here (0: none is). `checked` bytes of `parts` are text.
+    `parting` is how this connection ends as soon as what came before the peer's last frame is handled; nothing is read then.
     """
 
     transport = "websocket"
 
     __slots__ = (
         "answers",
+        "checked",
         "heard",
         "is_reading",
         "late_tick",
         "long",
         "owes",
+        "parting",
         "parts",
         "pinged",
         "reader",
@@ -128,9 +144,11 @@ class WebSocket(Connection):
 
     def __init__(self, worker: Worker, sock: RawSocket, shape: Shape, record: Record | None) -> None:
         super().__init__(worker, sock, shape, record)
-        self.reader: Protocol | None = None
+        self.reader: Reader | None = None
         self.answers: list[bytes] | None = None
+        self.parting: bytes | None = None
         self.parts: bytearray | None = None
+        self.checked = 0
         self.rest: memoryview | None = None
         self.long = 0
         self.is_reading = False
@@ -192,16 +210,16 @@ class WebSocket(Connection):
         reader = self.reader
         if reader is None:
             size = 4 * self.worker.limits.max_message_bytes
-            reader = self.reader = _POOL.pop() if _POOL else Protocol(SERVER, state=OPEN, max_size=size)
+            reader = self.reader = _POOL.pop() if _POOL else Reader(SERVER, state=OPEN, max_size=size)
             reader.max_message_size = size
         reader.receive_data(data)
         self.answers = []
         for frame in reader.events_received():
-            if self.finishing or self.fd < 0:
+            if self.finishing or self.fd < 0 or self.parting is not None:
                 break
             if isinstance(frame, Frame):
                 self._frame(frame.opcode, bytes(frame.data), frame.fin)
-        if not self.finishing and self.fd >= 0:
+        if not self.finishing and self.fd >= 0 and self.parting is None:
             self._answer(reader)
         self._flush()
 
@@ -222,18 +240,15 @@ class WebSocket(Connection):
         if answers and not self.closed:
             super().write(b"".join(answers))
 
-    def _answer(self, reader: Protocol) -> None:
+    def _answer(self, reader: Reader) -> None:
         """Send what the protocol owes (pong, close), and let go of the reader if it rests between two frames."""
-        ended = False
-        for data in reader.data_to_send():
-            if data:
-                self.write(data)
-            else:
-                ended = True
-        if ended or reader.state is CLOSED:
-            self.worker.clients.detach(self, "closed")
-            self.finish()
-        elif self.parts is None and reader.current_size is None and _is_between_frames(reader):
+        owed = reader.data_to_send()
+        if reader.state is not OPEN:
+            self.part(b"".join(owed))
+            return
+        for data in owed:
+            self.write(data)
+        if self.parts is None and reader.current_size is None and _is_between_frames(reader):
             self.reader = None
             self.late_tick = 0
             if len(_POOL) < _POOL_SIZE:
@@ -251,10 +266,13 @@ class WebSocket(Connection):
                 self.late_tick = 0
                 self._message(data)
             else:
-                self.parts = bytearray(data)
+                self.parts, self.checked = bytearray(data), 0
+                self._check_text()
         elif opcode is Opcode.CONT and self.parts is not None:
             self.parts += data
-            if fin:
+            if not fin:
+                self._check_text()
+            else:
                 data, self.parts = bytes(self.parts), None
                 self.late_tick = 0
                 self._message(data)
@@ -276,9 +294,21 @@ class WebSocket(Connection):
                 elif self.record is not None:
                     worker.inboxes.deliver(self.record, event, self)
         except UnicodeDecodeError as error:
-            self.end(Close(1007, f"text that is not UTF-8: {error.reason} at byte {error.start}"))
+            self._refuse_text(error)
         except BadFrame as error:
             self.refused(error)
+
+    def _check_text(self) -> None:
+        """Refuse what can be no text any more, though its last fragment is not here (RFC 6455 §8.1)."""
+        if self.text and self.parts is not None:
+            try:
+                self.checked += utf_8_decode(self.parts[self.checked :])[1]
+            except UnicodeDecodeError as error:
+                self._refuse_text(error, self.checked)
+
+    def _refuse_text(self, error: UnicodeDecodeError, offset: int = 0) -> None:
+        message = f"text that is not UTF-8: {error.reason} at byte {offset + error.start}"
+        self.part(self.farewell(Close(1007, message)))
 
     @property
     def is_full(self) -> bool:
@@ -288,11 +318,12 @@ class WebSocket(Connection):
     @property
     def is_held(self) -> bool:
         """Is nothing more to be read just now, for whatever reason of the other way?"""
-        return self.is_full or not super().wanted() & READ
+        return self.is_full or self.parting is not None or not super().wanted() & READ
 
     def wanted(self) -> int:
         wanted = super().wanted()
-        return wanted & ~READ if self.is_reading or self.rest is not None or self.is_full else wanted
+        is_held = self.is_reading or self.rest is not None or self.parting is not None or self.is_full
+        return wanted & ~READ if is_held else wanted
 
     def watch(self) -> None:
         if self.rest is not None and not self.is_reading and not self.closed and not self.is_held:
@@ -307,6 +338,11 @@ class WebSocket(Connection):
         if number is not None and not self.owes:
             self.owes = True
             self.worker.owing.append(self)
+        if self.parting is not None and self.record is not None and not self.record.inbox:
+            if self.worker.roster.is_shared:
+                self.end_later(Close(1000), 0)  # what was published comes back from the store in a moment
+            else:
+                self.worker.soon(self.end, Close(1000))
 
     def acknowledge(self) -> None:
         self.owes = False
@@ -357,6 +393,39 @@ class WebSocket(Connection):
 
     def goodbye(self, close: Close) -> bytes:
         return framing.websocket_close(close.code, close.reason)
+
+    def part(self, last: bytes) -> None:
+        """End with these bytes because of what the peer sent: behind the answers to what came before it, but soon."""
+        self.parting, self.rest = last, None
+        if self.record is None or self.record.inbox is None:
+            self._depart()
+        else:
+            self.end_later(Close(1000), _PART_SECONDS)
+            self.watch()
+
+    def _depart(self) -> None:
+        last, self.parting = self.parting or b"", None
+        mail = self._last_mail()
+        self.worker.clients.detach(self, "closed")
+        self.write(mail + last)
+        self.finish()
+
+    def _last_mail(self) -> bytes:
+        """Return what is in the log for this client already, at most a batch: no round will come to it any more."""
+        worker, record = self.worker, self.record
+        if record is None or self not in record.connections:
+            return b""
+        try:
+            entries, _ = worker.read(record, worker.position_of(self), worker.log.head.offset)
+        except Gap:
+            return b""
+        return worker.share(self.shape, entries) if entries else b""
+
+    def end(self, close: Close) -> None:
+        if self.parting is None:
+            super().end(close)
+        elif not self.closed and not self.finishing:
+            self._depart()
 
     def reset(self, reason: str, position: Position) -> bool:
         if self.shape.dialect.name == "plain":

@@ -14,9 +14,9 @@ import pytest
 
 from tests.live.server import serve
 
-GOOD = {"OK", "NON-STRICT", "INFORMATIONAL"}
-DIFFERENT = {"7.1.5"}
-"""A close in the middle of a message in pieces: `websockets` answers 1002, the suite wants 1000; the RFC leaves it open."""
+GOOD = {"OK", "INFORMATIONAL"}
+LATER = {"6.4.3", "6.4.4"}
+"""A frame that arrives in pieces is looked at when it is whole; bytes that are no UTF-8 might be refused sooner."""
 
 
 @pytest.fixture(scope="module")
@@ -36,11 +36,11 @@ def test_every_case_was_run(results: dict[str, dict[str, object]]) -> None:
     assert len(results) == 247
 
 
-def test_no_case_fails_that_is_not_known_to_differ(results: dict[str, dict[str, object]]) -> None:
-    failed = {name: case["behavior"] for name, case in results.items() if case["behavior"] not in GOOD}
-    assert failed.keys() == DIFFERENT, failed
+def test_no_case_fails_and_few_are_answered_later_than_they_might_be(results: dict[str, dict[str, object]]) -> None:
+    others = {name: case["behavior"] for name, case in results.items() if case["behavior"] not in GOOD}
+    assert others == dict.fromkeys(LATER, "NON-STRICT")
 
 
 def test_every_connection_closes_as_the_case_wants(results: dict[str, dict[str, object]]) -> None:
     failed = {name: case["behaviorClose"] for name, case in results.items() if case["behaviorClose"] not in GOOD}
-    assert failed.keys() == DIFFERENT, failed
+    assert failed == {}

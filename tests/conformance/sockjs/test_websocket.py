@@ -86,9 +86,11 @@ def test_two_sockets_may_bear_the_same_name(port: int) -> None:
 def test_broken_framing_ends_it(port: int, frame: bytes) -> None:
     with open_websocket(port, fresh() + "/websocket") as line:
         assert line.frame() == (TEXT, b"o")
-        line.send(frame)
-        assert line.frame() == (TEXT, b'c[3000,"Broken framing."]')
-        assert line.close_code() == 1000
+        line.send(masked(TEXT, b'["before"]') + frame + masked(TEXT, b'["behind"]'))
+        assert line.frame() == (TEXT, b'a["before"]')
+        assert line.frame() == (CLOSE, b"\x03\xeabroken framing")
+        line.finish()
+        assert line.read_to_end() == b""
 
 
 # RawWebsocket
