@@ -71,7 +71,8 @@ class Site:
         if self._hosts is not None:
             return "hosts", self._hosts
         if flask is not None:
-            trusted, name = flask.config.get("TRUSTED_HOSTS"), flask.config.get("SERVER_NAME")
+            trusted = flask.config.get("TRUSTED_HOSTS") or flask.request_class.trusted_hosts
+            name = flask.config.get("SERVER_NAME")
             if trusted:
                 return "TRUSTED_HOSTS", tuple(trusted)
             return "SERVER_NAME", None if not name else _of_server_name(name)

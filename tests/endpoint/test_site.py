@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from flask import Flask
+from flask import Flask, Request
 from werkzeug.middleware.dispatcher import DispatcherMiddleware
 from werkzeug.middleware.proxy_fix import ProxyFix
 from werkzeug.test import Client
@@ -102,6 +102,43 @@ def test_flasks_server_name_is_the_channels_host_with_its_subdomains(name: str) 
     assert ask(app, "shop.example:9000") == 200
     assert ask(app, "api.shop.example") == 200
     assert ask(app, "evil.example") == "host"
+
+
+def test_those_of_a_request_class_of_its_own_are_the_channels_too() -> None:
+    class Asked(Request):
+        trusted_hosts = ["shop.example"]  # as it was before Flask 3.1
+
+    app = flask_app()
+    app.request_class = Asked
+    Comet(app)
+    assert ask(app, "shop.example") == 200
+    assert ask(app, "evil.example") == "host"
+
+
+@pytest.mark.parametrize("origin", ["null", "file://"])
+def test_a_page_that_anybody_can_be_is_served_as_a_stranger_if_it_is_listed(origin: str) -> None:
+    seen: list[Any] = []
+
+    def user(environ: dict[str, Any]) -> str | None:
+        seen.append([name for name in ("HTTP_COOKIE", "HTTP_AUTHORIZATION", "HTTP_X_FORWARDED_USER") if name in environ])
+        return None
+
+    headers = {"Origin": origin, "Cookie": "user=ann", "Authorization": "Basic x", "X-Forwarded-User": "ann"}
+    listed = Cometware(plain, Channel(), user=user, allowed_origins=[origin, "https://a.example"])
+    response = Client(listed).get("/comet?wait=0", headers=headers)
+    assert (response.status_code, response.headers["Access-Control-Allow-Origin"]) == (200, origin)
+    assert "Access-Control-Allow-Credentials" not in response.headers
+    assert seen == [[]]
+    response = Client(Cometware(plain, Channel())).get("/comet", headers=headers)
+    assert response.status_code == 403
+    assert f'allowed_origins=["{origin}"]), which serves' in json.loads(response.data)["error"]["message"]
+
+
+def test_sockjs_page_for_frames_names_no_wildcard_and_no_origin_that_anybody_can_have() -> None:
+    origins = ["null", "file://", "*", "https://a.example", "https://*.b.example"]
+    app = Cometware(plain, Channel(), allowed_origins=origins, sockjs_script="/sockjs.js")
+    policy = Client(app).get("/comet/sockjs/iframe.html").headers["Content-Security-Policy"]
+    assert policy == "frame-ancestors 'self' https://a.example"
 
 
 def test_the_setting_goes_before_the_frameworks_list() -> None:
