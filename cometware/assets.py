@@ -10,7 +10,9 @@ from importlib.resources import files
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
-from werkzeug.wrappers import Request, Response
+from werkzeug.wrappers import Request
+
+from cometware.response import Response
 
 _SHORT = "public, max-age=600"
 _LONG = "public, max-age=31536000, immutable"
@@ -50,7 +52,6 @@ def serve(environ: dict[str, Any], start_response: Any, name: str) -> Iterable[b
             response.headers["Content-Encoding"] = "gzip"
             response.set_etag(f"{asset.etag}-gzip")  # other bytes (RFC 9110 §8.8.3.3)
     response.headers["Cache-Control"] = asset.caching
-    response.headers["X-Content-Type-Options"] = "nosniff"
     response.headers["Access-Control-Allow-Origin"] = "*"
     if name.endswith(".min.js"):
         response.headers["SourceMap"] = "client.min.js.map"

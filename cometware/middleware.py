@@ -6,8 +6,6 @@ import hmac
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
-from werkzeug.wrappers import Response
-
 from cometware import assets
 from cometware.channel import Channel
 from cometware.client import Environ
@@ -21,6 +19,7 @@ from cometware.endpoint.publishing import publish
 from cometware.endpoint.socketio.service import SocketIOService
 from cometware.endpoint.sockjs.service import SockJSService
 from cometware.hooks import AppHooks, is_below, is_hook
+from cometware.response import Response
 from cometware.servers.detect import detect
 from cometware.threads import InThreads
 
@@ -177,7 +176,6 @@ class Cometware:
         verdict = self._gate.judge(environ, script=script, listens=environ["REQUEST_METHOD"] != "POST")
         if not verdict.allowed:
             refusal = scripted(environ, self._gate.refuse(verdict, environ))
-            refusal.headers["X-Content-Type-Options"] = "nosniff"
             return refusal(environ, start_response)
         if verdict.anonymous:
             environ = without_credentials(environ)

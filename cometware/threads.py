@@ -11,6 +11,7 @@ import gevent
 from gevent.threadpool import ThreadPool
 
 from cometware.client import Environ
+from cometware.core.text import is_length
 from cometware.logs.base import real_lock
 
 _AHEAD_BYTES = 1024 * 1024
@@ -121,10 +122,10 @@ class _Rest:
 def _body_of(environ: Environ) -> BinaryIO:
     """Return a request's body for its thread. A small one is read first, so that who sends it slowly holds no thread."""
     stream, length = environ["wsgi.input"], environ.get("CONTENT_LENGTH") or ""
-    if length.isdigit() and int(length) <= _AHEAD_BYTES:
+    if is_length(length) and int(length) <= _AHEAD_BYTES:
         return io.BytesIO(stream.read(int(length)) if int(length) else b"")
-    if length.isdigit() or (environ.get("wsgi.input_terminated") and environ.get("HTTP_TRANSFER_ENCODING")):
-        left = int(length) if length.isdigit() else None
+    if is_length(length) or (environ.get("wsgi.input_terminated") and environ.get("HTTP_TRANSFER_ENCODING")):
+        left = int(length) if is_length(length) else None
         return cast("BinaryIO", io.BufferedReader(_Body(stream, left), _PIECE_BYTES))
     return io.BytesIO()
 

@@ -6,6 +6,8 @@ _MANY = 10_000
 """Clients whose losses are counted; beyond, all are counted anew."""
 _FIRST_SECONDS = 1.0
 _LONGEST_SECONDS = 32.0
+_DOUBLINGS = 5
+"""After so many it is the longest; counted further, it would be a number that no clock takes."""
 
 
 class Patience:
@@ -21,4 +23,4 @@ class Patience:
         losses, before = self._losses.get(client, (0, now))
         losses = losses + 1 if now - before < _LONGEST_SECONDS * 2 else 1
         self._losses[client] = (losses, now)
-        return 0.0 if losses == 1 else float(min(_FIRST_SECONDS * 2 ** (losses - 2), _LONGEST_SECONDS))
+        return 0.0 if losses == 1 else min(_FIRST_SECONDS * 2 ** min(losses - 2, _DOUBLINGS), _LONGEST_SECONDS)

@@ -25,3 +25,12 @@ def escaped(text: str) -> str:
         character if character.isprintable() else character.encode("unicode_escape", "backslashreplace").decode("ascii")
         for character in text
     )
+
+
+def is_length(text: str) -> bool:
+    """Is this a length as RFC 9110 §8.6 has it, and one that a body may have? `²` is a digit to Python, and no number.
+
+    >>> is_length("12"), is_length("²"), is_length("-1"), is_length("9" * 5000)
+    (True, False, False, False)
+    """
+    return text.isascii() and text.isdigit() and len(text) < 19

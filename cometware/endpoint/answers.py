@@ -7,13 +7,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 from urllib.parse import parse_qsl
 
-from werkzeug.wrappers import Response
-
 from cometware.client import Environ
 from cometware.core import framing
 from cometware.core.data import dumps
 from cometware.core.negotiation import is_callback
 from cometware.errors import Refused
+from cometware.response import NOSNIFF, Response
 from cometware.transports.inbox import refusal
 from cometware.transports.poll import SCRIPT_TYPE
 
@@ -21,7 +20,7 @@ Headers: TypeAlias = list[tuple[str, str]]
 
 BASE_HEADERS: Headers = [
     ("Cache-Control", "no-cache, no-store, no-transform, must-revalidate"),
-    ("X-Content-Type-Options", "nosniff"),
+    NOSNIFF,
     ("Referrer-Policy", "no-referrer"),
     ("Vary", "Origin"),
 ]

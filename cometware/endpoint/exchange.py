@@ -6,14 +6,13 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
-from werkzeug.wrappers import Response
-
 from cometware.client import Environ
 from cometware.core.keys import client_id
 from cometware.core.negotiation import Asked
 from cometware.endpoint.answers import BASE_HEADERS, Headers
 from cometware.endpoint.gate import is_doubtful
 from cometware.endpoint.reasons import Reasons
+from cometware.response import Response
 from cometware.roster.base import Record, State
 from cometware.servers.base import Server
 from cometware.transports.opening import Admission, admit
@@ -79,6 +78,7 @@ class Exchange:
     def respond(self, response: Response) -> Iterable[bytes]:
         """Give an ordinary answer."""
         response.headers.extend(self.headers)
+        response.says_type = True
         return response(self.environ, self.start_response)
 
     def asking(self, **changes: Any) -> Exchange:

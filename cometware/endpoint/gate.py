@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from werkzeug.wrappers import Response
-
 from cometware.client import Environ
 from cometware.core.origin import ANY, OPAQUE, Verdict, advice, check_allowed_origins, is_same_host, judge
 from cometware.core.text import shown
 from cometware.endpoint.answers import error_response
 from cometware.endpoint.site import Site
+from cometware.response import Response
 from cometware.transports.report import tell
 
 DOUBTFUL = "cometware.doubtful"

@@ -6,8 +6,6 @@ import secrets
 from collections.abc import Iterable
 from urllib.parse import urlencode
 
-from werkzeug.wrappers import Response
-
 from cometware.core import framing
 from cometware.core.cause import SAID
 from cometware.core.entry import Entry, Position
@@ -16,6 +14,7 @@ from cometware.dialects import shapes
 from cometware.endpoint.answers import query_of
 from cometware.endpoint.exchange import Exchange
 from cometware.errors import Gap
+from cometware.response import Response
 from cometware.roster.base import State
 from cometware.transports.clock import TICK_SECONDS
 from cometware.transports.opening import Admission, greet, kept

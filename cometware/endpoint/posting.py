@@ -5,14 +5,13 @@ from __future__ import annotations
 import secrets
 from collections.abc import Sequence
 
-from werkzeug.wrappers import Response
-
 from cometware.client import Client
 from cometware.core.events import Event
 from cometware.endpoint.answers import error_response, json_response
 from cometware.endpoint.exchange import Exchange
 from cometware.endpoint.gate import doubted
 from cometware.errors import BadFrame
+from cometware.response import Response
 from cometware.roster.base import Record, State
 from cometware.transports.opening import run_on_open
 from cometware.transports.upload import Ticket, UploadRefused, post_once, read_body, understand, upload

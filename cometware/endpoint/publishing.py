@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from werkzeug.wrappers import Response
-
 from cometware.channel import Channel
 from cometware.client import Environ
 from cometware.core.data import parse, untagged
@@ -14,6 +12,7 @@ from cometware.core.text import shown
 from cometware.dialects.base import check_number
 from cometware.endpoint.answers import error_response, json_response
 from cometware.errors import BadFrame, LogUnavailable
+from cometware.response import Response
 from cometware.transports.report import tell
 from cometware.transports.upload import UploadRefused, read_body
 

@@ -18,7 +18,7 @@ from cometware.channel import Channel
 from cometware.client import Environ
 from cometware.core.masking import masked_url
 from cometware.core.negotiation import ACCEPTED, Asked, Facts, NotNegotiable, Transport, negotiate
-from cometware.core.text import shown
+from cometware.core.text import is_length, shown
 from cometware.endpoint.answers import BASE_HEADERS, Headers, error_response, query_of, refused_response, scripted
 from cometware.endpoint.ending import Ending, RunInLoop, drain_before_end
 from cometware.endpoint.exchange import Exchange, StartResponse, User
@@ -198,6 +198,7 @@ class Endpoint:
             response.headers["Retry-After"] = "2"
             response = scripted(environ, response)
             response.headers.extend(BASE_HEADERS + cors)
+            response.says_type = True
             return response(environ, start_response)
 
     def _answer(self, exchange: Exchange) -> Iterable[bytes]:
@@ -268,7 +269,7 @@ def with_body(environ: Environ, limit: int) -> Environ:
     stream, length = environ["wsgi.input"], environ.get("CONTENT_LENGTH") or ""
     if environ["REQUEST_METHOD"] != "POST":
         body = b""
-    elif length.isdigit():
+    elif is_length(length):
         body = stream.read(int(length)) if int(length) <= limit else _discard(stream, int(length))
     else:
         body = stream.read(limit + 1) if environ.get("wsgi.input_terminated") else b""

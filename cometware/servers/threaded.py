@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from cometware.logs.base import real_lock
+from cometware.response import NOSNIFF
 from cometware.servers.base import Server, Taken
 
 _FREE_THREADS = 2
@@ -149,7 +150,7 @@ class _Pulled:
         while b"\r\n\r\n" not in data:
             more = self._next()
             if not more:
-                start_response("503 Service Unavailable", [("Retry-After", "1"), ("Content-Length", "0")])
+                start_response("503 Service Unavailable", [("Retry-After", "1"), ("Content-Length", "0"), NOSNIFF])
                 return b""
             data += more
         head, _, rest = data.partition(b"\r\n\r\n")

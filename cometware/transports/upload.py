@@ -13,7 +13,7 @@ from werkzeug.http import parse_options_header
 
 from cometware.client import Client, Environ
 from cometware.core.events import Close, Event, Left, Received
-from cometware.core.text import shown
+from cometware.core.text import is_length, shown
 from cometware.dialects.base import Dialect
 from cometware.dialects.native import NATIVE
 from cometware.dialects.plain import PLAIN
@@ -53,6 +53,8 @@ def read_body(environ: Environ, limit: int, seconds: float) -> bytes:
     length = environ.get("CONTENT_LENGTH") or ""
     try:
         with gevent.Timeout(seconds, TimeoutError):
+            if length and not is_length(length):
+                raise ValueError
             if length:
                 return _read_known(stream, int(length), limit)
             if environ.get("wsgi.input_terminated"):

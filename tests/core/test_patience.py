@@ -13,6 +13,11 @@ def test_who_loses_it_again_waits_a_second_and_then_twice_as_long_each_time() ->
     assert patience.lost("b", 9) == 0
 
 
+def test_who_loses_it_for_ever_waits_no_longer_than_that() -> None:
+    patience = Patience()
+    assert {patience.lost("a", number) for number in range(3000)} == {0, 1, 2, 4, 8, 16, 32}
+
+
 def test_a_loss_of_long_ago_does_not_count() -> None:
     patience = Patience()
     assert [patience.lost("a", now) for now in (0, 1, 65, 66)] == [0, 1, 0, 1]

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 
-from werkzeug.wrappers import Response
-
 from cometware.dialects import engineio
+from cometware.response import Response
 from cometware.transports.upload import UploadRefused
 
 

@@ -7,7 +7,6 @@ import sys
 from collections.abc import Iterable, Mapping
 
 import gevent
-from werkzeug.wrappers import Response
 
 from cometware.client import Environ
 from cometware.core.framing import Frame
@@ -18,6 +17,7 @@ from cometware.endpoint.answers import query_of
 from cometware.endpoint.exchange import Exchange
 from cometware.endpoint.socketio import owner
 from cometware.endpoint.socketio.errors import BadEngineRequest
+from cometware.response import Response
 from cometware.transports.engine import Engine
 from cometware.transports.poll import SCRIPT_TYPE, Poll
 from cometware.transports.session import EnginePlan, Session

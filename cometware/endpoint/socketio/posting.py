@@ -5,7 +5,6 @@ from __future__ import annotations
 from urllib.parse import parse_qs
 
 import gevent
-from werkzeug.wrappers import Response
 
 from cometware.client import Environ
 from cometware.dialects import engineio
@@ -14,6 +13,7 @@ from cometware.endpoint.answers import query_of
 from cometware.endpoint.exchange import Exchange
 from cometware.endpoint.socketio.errors import BadEngineRequest, error_response, too_much
 from cometware.errors import BadFrame
+from cometware.response import Response
 from cometware.transports.session import Session
 from cometware.transports.upload import UploadRefused, read_body
 

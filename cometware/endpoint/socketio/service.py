@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Mapping
 
-from werkzeug.wrappers import Response
-
 from cometware.client import Environ
 from cometware.core.negotiation import NotNegotiable
 from cometware.core.origin import Verdict
@@ -24,6 +22,7 @@ from cometware.endpoint.socketio.polling import farewell, open_polling, poll
 from cometware.endpoint.socketio.posting import post
 from cometware.endpoint.socketio.websocket import open_websocket, upgrade
 from cometware.errors import Refused
+from cometware.response import Response
 from cometware.servers.base import Parking
 from cometware.servers.passed import Door, home_here
 from cometware.transports.engine import Engine

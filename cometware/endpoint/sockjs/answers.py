@@ -8,12 +8,11 @@ import time
 from collections.abc import Collection, Iterable
 from email.utils import formatdate
 
-from werkzeug.wrappers import Response
-
 from cometware.client import Environ
 from cometware.core.origin import Verdict
 from cometware.endpoint.answers import Headers, error_response
 from cometware.endpoint.exchange import Exchange
+from cometware.response import Response
 from cometware.transports.upload import UploadRefused, read_body
 
 _YEAR = 31536000

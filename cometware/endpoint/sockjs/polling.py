@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from werkzeug.wrappers import Response
-
 from cometware.core.entry import Position
 from cometware.core.events import Close
 from cometware.core.negotiation import NotNegotiable
@@ -18,6 +16,7 @@ from cometware.endpoint.exchange import Exchange
 from cometware.endpoint.sockjs.answers import NO_CACHE, drain_body
 from cometware.endpoint.sockjs.opening import OPENED, admit, pick_up
 from cometware.errors import Gap
+from cometware.response import NOSNIFF, Response
 from cometware.transports.clock import TICK_SECONDS
 from cometware.transports.opening import Admission, kept
 from cometware.transports.sockjs import SCRIPT_TYPE, SockJSPlan, SockJSPoll, history_lost
@@ -58,7 +57,7 @@ def poll(exchange: Exchange, function: str) -> Iterable[bytes]:
 
 def _hold(exchange: Exchange, admission: Admission, position: Position, function: str, *, keep_alive: bool) -> Iterable[bytes]:
     worker, environ, record = exchange.worker, exchange.environ, admission.record
-    headers = _poll_headers(exchange, function)
+    headers = _poll_headers(exchange)
     fields = "".join([f"{name}: {value}\r\n" for name, value in headers])
     wants_more = exchange.is_http11 and environ.get("HTTP_CONNECTION", "").lower() != "close"
     plan = SockJSPlan(
@@ -85,7 +84,7 @@ def _hold(exchange: Exchange, admission: Admission, position: Position, function
 def _answered(exchange: Exchange, body: bytes, function: str) -> Iterable[bytes]:
     """Answer a poll, as a script if a function is named."""
     response = Response(sockjs.script(function, body) if function else body, content_type=SCRIPT_TYPE)
-    response.headers.extend(_poll_headers(exchange, function))
+    response.headers.extend(_poll_headers(exchange))
     return response(exchange.environ, exchange.start_response)
 
 
@@ -93,6 +92,5 @@ def _told(exchange: Exchange, shape: Shape, close: Close, function: str) -> Iter
     return _answered(exchange, shape.write(SOCKJS.close(close)), function)
 
 
-def _poll_headers(exchange: Exchange, function: str) -> Headers:
-    nosniff = [("X-Content-Type-Options", "nosniff")] if function else []
-    return [NO_CACHE, *nosniff, *exchange.cors]
+def _poll_headers(exchange: Exchange) -> Headers:
+    return [NO_CACHE, NOSNIFF, *exchange.cors]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from werkzeug.http import parse_options_header
-from werkzeug.wrappers import Response
 
 from cometware.core import keys
 from cometware.core.events import Received
@@ -13,6 +12,7 @@ from cometware.endpoint.exchange import Exchange
 from cometware.endpoint.gate import doubted
 from cometware.endpoint.sockjs.answers import TEXT
 from cometware.errors import BadFrame
+from cometware.response import Response
 from cometware.roster.base import Record, RosterFull, State
 from cometware.transports.upload import Ticket, UploadRefused, read_body
 

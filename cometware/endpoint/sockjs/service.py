@@ -11,8 +11,6 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import NamedTuple
 
-from werkzeug.wrappers import Response
-
 from cometware.client import Environ
 from cometware.core.negotiation import Asked, NotNegotiable, Transport
 from cometware.dialects import sockjs
@@ -26,6 +24,7 @@ from cometware.endpoint.sockjs.posting import post
 from cometware.endpoint.sockjs.streaming import STREAMS, stream, websocket
 from cometware.endpoint.streaming import websocket as raw_websocket
 from cometware.errors import BadFrame, Refused
+from cometware.response import Response
 
 
 class Kind(NamedTuple):

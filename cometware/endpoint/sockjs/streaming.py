@@ -14,6 +14,7 @@ from cometware.endpoint.exchange import Exchange
 from cometware.endpoint.sockjs.answers import NO_CACHE, drain_body
 from cometware.endpoint.sockjs.opening import OPENED, admit, begin, close_of, pick_up
 from cometware.errors import Refused
+from cometware.response import NOSNIFF
 from cometware.transports.connection import Connection
 from cometware.transports.opening import kept
 from cometware.transports.sockjs import SCRIPT_TYPE, SockJSStream, SockJSWebSocket
@@ -77,6 +78,7 @@ def stream(exchange: Exchange, transport: str, function: str) -> Iterable[bytes]
         ("Date", formatdate(usegmt=True)),
         ("X-Accel-Buffering", "no"),
         NO_CACHE,
+        NOSNIFF,
         *exchange.cors,
     ]
     prelude = {"xhr_streaming": sockjs.PRELUDE, "eventsource": b"\r\n"}.get(transport) or sockjs.htmlfile_page(function)

@@ -147,13 +147,13 @@ find("composer").addEventListener("submit", (event) => {
 
 // Who is here, and by what
 
-function showPeople(names) {
-  const guests = names.filter((name) => name === "guest").length;
-  const chips = names.filter((name) => name !== "guest").map((name) => {
+function showPeople({ names, more, guests }) {
+  const chips = names.map((name) => {
     const chip = element("li", "person", name);
     chip.prepend(face(name));
     return chip;
   });
+  if (more) chips.push(element("li", "person", `${more} more`));
   if (guests) chips.push(element("li", "person guests", guests === 1 ? "1 guest" : `${guests} guests`));
   find("people").replaceChildren(...chips);
 }
