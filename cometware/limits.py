@@ -38,7 +38,9 @@ class Limits:
     answer_seconds: float = 60
     """How long a POST waits for its messages to be handled; then it gets 503, and the client may send them again."""
     body_seconds: float = 30
-    """How long the body of a POST may take to arrive."""
+    """How long the body of a POST to the channel may take to arrive; to the application, beyond `body_bytes_per_second`."""
+    body_bytes_per_second: int = 500
+    """A body of the application's own may take longer than `body_seconds` as long as it comes, in all, at this rate."""
     message_seconds: float = 60
     """How long a WebSocket's message may take to arrive once it has begun; then the connection is closed with 1008."""
     hook_seconds: float = 30

@@ -115,6 +115,8 @@ class Cometware:
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         path = environ.get("PATH_INFO", "")
+        if "cometware.server" in environ:
+            environ["cometware.server"].limits = self.channel.limits
         for prefix, foreign in self._foreign.items():
             if path.startswith(prefix) and path[len(prefix) : len(prefix) + 1] in ("", "/"):
                 return foreign.serve(environ, start_response, path[len(prefix) :])

@@ -6,6 +6,7 @@ from _socket import socket as RawSocket
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
+from cometware.limits import Limits
 from cometware.transports.poll import GiveBack
 
 
@@ -31,6 +32,8 @@ class Server:
     name: str
     raw_head: bytes | None = None
     """The request as it came, where that is known."""
+    limits: Limits | None = None
+    """Those of the channel whose middleware has the request; they bound how long its body may take."""
     has_upgraded: bool = False
     """Has it said 101 already, before the application was asked?"""
     frames_bodies: bool = False

@@ -1,107 +1,209 @@
-"""Our own handler for `gevent.pywsgi.WSGIServer`: the channel parks its connections, everything else is as it was.
+"""Our own handler for `gevent.pywsgi.WSGIServer`: the channel parks its connections, and what comes in is read by the letter.
 
 It derives from gevent-websocket's handler, so that a legacy application keeps its `environ["wsgi.websocket"]`; but 101 is
-said at its first use, and until then the application may still answer 401 or 404.
+said at its first use, and until then the application may still answer 401 or 404. Heads and bodies are read by our own
+modules (`core.request`, `servers.body`), strictly, in time and in turns; answers are written by gevent's.
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import io
 import re
 import socket
+import time
 from _socket import socket as RawSocket
+from email.utils import formatdate
+from http.client import HTTPMessage
 from typing import Any
+from urllib.parse import unquote
 
 import gevent
 import gevent.socket
-from gevent.pywsgi import Input, WSGIHandler
+from gevent.pywsgi import WSGIHandler
 from geventwebsocket.handler import Client, WebSocketHandler
 from geventwebsocket.websocket import Stream, WebSocket
 
 from cometware.core.masking import masked
+from cometware.core.request import BadHead, Head, add_fields, parse
+from cometware.core.text import shown
 from cometware.servers.base import Parking, Taken
+from cometware.servers.body import Body, NoBody
+from cometware.servers.incoming import Incoming
+from cometware.transports.report import tell
 from cometware.transports.websocket import handshake, websocket_headers
 
-_REQUEST_TIMEOUT = b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
-
-
+_CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 _WEBSOCKET_KEY = re.compile(r"[A-Za-z0-9+/]{22}==\Z")
 _LINGER_SECONDS = 2.0
 """How long a refused body is read on after its answer."""
+_LOGGED_BYTES = 8192
+_GONE = (errno.EPIPE, errno.ECONNRESET, errno.ECONNABORTED, errno.ETIMEDOUT, errno.ENOTCONN, errno.ESHUTDOWN)
+"""What a socket says whose client has gone: nobody's fault, and no traceback."""
 
 
 class Handler(Parking, WebSocketHandler):  # type: ignore[misc]
     """Serve with `WSGIServer(address, app, handler_class=cometware.Handler)`.
 
     `head_seconds` is how long a request's head may take to arrive once it has begun, `keep_alive_seconds` how long a
-    connection may wait for its next request. `raw_head` is the request as it came, where it is known.
+    connection may wait for its next request. A head may have `max_head_bytes` in all, `max_request_line_bytes` in its first
+    line (414) and `max_head_fields` behind it (431). How long a body may take, the channel's `Limits` say.
+
+    `raw_head` is the request as it came, where it is known.
     """
 
     name = "pywsgi"
 
     head_seconds = 20.0
     keep_alive_seconds = 75.0
+    max_request_line_bytes = 8192
+    max_head_bytes = 65536
+    max_head_fields = 100
+    ignored_socket_errors = _GONE
 
     taken = False
     result: Any
-    wsgi_input: Input
+    rfile: Incoming
+    wsgi_input: Body | NoBody = NoBody()
+    """The body of the request; gevent's server discards what is left of it."""
+    _head: Head | None = None
 
-    def __init__(self, sock: Any, address: Any, server: Any, rfile: Any = None) -> None:
-        super().__init__(sock, address, server, rfile)
+    def __init__(self, sock: Any, address: Any, server: Any, rfile: Incoming | None = None) -> None:
+        super().__init__(sock, address, server, Incoming(sock) if rfile is None else rfile)
         if sock.family != socket.AF_UNIX:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
-    # A request's head may not take for ever
+    # One request
 
-    def handle_one_request(self) -> Any:
+    def handle(self) -> None:
         try:
-            return super().handle_one_request()
-        except _TooSlow:
-            return "408", _REQUEST_TIMEOUT
+            super().handle()
+        except OSError as error:
+            if error.errno not in _GONE:
+                raise
+
+    def handle_one_request(self) -> bool | None:
+        """Answer the next request. Is there to be another one on this connection? None: it ends."""
+        rfile = self.rfile
+        self.requestline = ""
+        try:
+            if not rfile.wait(self.keep_alive_seconds):
+                return None
+            data = rfile.take_head(self.head_seconds, self.max_request_line_bytes, self.max_head_bytes)
+            self.requestline = data[: data.find(b"\r\n")].decode("latin-1")
+            self._head = head = parse(data, self.max_head_fields)
+        except BadHead as bad:
+            self._refuse(bad.status, bad.why)
+            return None
+        except TimeoutError:
+            self._refuse("408 Request Timeout", f"a head slower than Handler.head_seconds={self.head_seconds:g}")
+            return None
+        except OSError:
+            return None
+        self.command, self.path, self.request_version = head.method, head.target, head.version
+        self.close_connection = not head.keep_alive
+        self.content_length = head.length
+        self.environ = self.get_environ()
+        self.application = self.server.application
+        try:
+            self.handle_one_response()
         finally:
             self.raw_head = None
+        return None if self.close_connection or self.taken else True
 
-    def read_requestline(self) -> str:
-        begun = b""
-        with gevent.Timeout(self.keep_alive_seconds, False):
-            begun = self.rfile.peek(1)
-        if not begun:
-            return ""
-        with gevent.Timeout(self.head_seconds, _TooSlow):
-            return str(super().read_requestline())
+    def _refuse(self, status: str, why: str) -> None:
+        """Say what is wrong with a request, and end its connection: where the next one begins, nobody knows."""
+        self.time_finish = time.time()
+        try:
+            self._say_refused(status, why)
+        finally:
+            self.log_request()
+        self._read_on()
 
-    def read_request(self, raw_requestline: str) -> Any:
-        with gevent.Timeout(self.head_seconds, _TooSlow):
-            return super().read_request(raw_requestline)
+    def _say_refused(self, status: str, why: str) -> None:
+        tell(f"a request that is none: {status}", f"refused a request with {status} (from {self.client_address}): {why}")
+        body = f"{why}\n".encode()
+        lines = ("Connection: close", "Content-Type: text/plain; charset=utf-8", f"Content-Length: {len(body)}")
+        answer = "\r\n".join((f"HTTP/1.1 {status}", *lines, f"Date: {formatdate(usegmt=True)}", "", "")).encode() + body
+        self.status, self._orig_status, self.code = status.encode(), status, int(status[:3])
+        self.headers_sent = self.close_connection = True
+        self._sendall(answer)
 
-    def _handle_client_error(self, ex: Exception) -> Any:
-        if isinstance(ex, _TooSlow):
-            raise ex
-        if not isinstance(ex, ValueError):
-            ex = ValueError(*ex.args)  # whatever it is, a stranger's bytes brought it about: no traceback for them
-        return super()._handle_client_error(ex)
+    def handle_one_response(self) -> None:
+        super().handle_one_response()
+        if not self.wsgi_input.is_done:
+            self.close_connection = True
+            self._read_on()
 
-    def _connection_upgrade_requested(self) -> bool:
-        """Many proxies say `Connection: upgrade` on every request; only a WebSocket's has no body to be read."""
-        return bool(self.command == "GET" and self.headers.get("Upgrade", "").lower() == "websocket")
+    def run_application(self) -> None:
+        self._run_application()
+        if self.close_connection:
+            self.wsgi_input.leave()
+
+    def _handle_client_error(self, ex: Exception) -> None:
+        """The application has let the body's error through: it is told once, by what answers it."""
+
+    def _send_error_response_if_possible(self, error_code: int) -> None:
+        failed = self.wsgi_input.failed
+        if failed is None or error_code != 400 or self.response_length:
+            super()._send_error_response_if_possible(error_code)
+        else:
+            self._say_refused(failed.status, failed.why)
+
+    def _read_on(self) -> None:
+        """Leave what is unread of the body, but read it for a while: a reset would take the answer from the client
+        (RFC 9112 §9.6)."""
+        with contextlib.suppress(OSError), gevent.Timeout(_LINGER_SECONDS, False):
+            self.socket.shutdown(socket.SHUT_WR)
+            while self.rfile.skip():
+                pass
+
+    @property
+    def headers(self) -> HTTPMessage:
+        """The request's fields, as gevent's own handler has them."""
+        found = HTTPMessage()
+        for key, value in () if self._head is None else self._head.fields:
+            found[key.removeprefix("HTTP_").replace("_", "-").title()] = value
+        return found
 
     # What the middleware finds in the environ
 
     def get_environ(self) -> dict[str, Any]:
-        environ: dict[str, Any] = super().get_environ()
+        """Make the WSGI environ, as gevent's own handler does; and `RAW_URI`, the target as it came."""
+        head = self._head
+        assert head is not None
+        environ: dict[str, Any] = self.server.get_environ()
+        environ["REQUEST_METHOD"] = head.method
+        environ["SCRIPT_NAME"] = ""
+        environ["PATH_INFO"] = unquote(head.path, "latin-1") if "%" in head.path else head.path
+        environ["QUERY_STRING"] = head.query
+        environ["RAW_URI"] = head.target
+        environ["SERVER_PROTOCOL"] = head.version
+        if isinstance(self.client_address, tuple):
+            environ["REMOTE_ADDR"], environ["REMOTE_PORT"] = str(self.client_address[0]), str(self.client_address[1])
+        add_fields(environ, head.fields)
         environ["cometware.server"] = self
+        environ["wsgi.input_terminated"] = not head.is_websocket
+        if head.chunked or head.length:
+            self.wsgi_input = body = Body(self, head.length, expects=head.expects_continue)
+            environ["wsgi.input"] = io.BufferedReader(body)
+        else:
+            self.wsgi_input = NoBody()
+            environ["wsgi.input"] = self.rfile if head.is_websocket else io.BytesIO()
         return environ
+
+    def say_continue(self) -> None:
+        if not self.headers_sent:
+            self.socket.sendall(_CONTINUE)
 
     def take(self, environ: dict[str, Any]) -> Taken:
         """Detach the socket; what the server still does with it then meets nothing."""
         self.socket.setblocking(False)
-        early = self.rfile.read1(65536) or b""
         sock = RawSocket(fileno=self.socket.detach())
-        self.rfile.close()
-        self.wsgi_input = Input(self.rfile, 0)  # of a request's body, nothing is left to be discarded
+        self.wsgi_input = NoBody()
         self.taken = True
-        return Taken(sock, early, _Resumption(type(self), self.server, self.client_address))
+        return Taken(sock, self.rfile.rest(), _Resumption(type(self), self.server, self.client_address))
 
     def start_response(self, status: str, headers: Any, exc_info: Any = None) -> Any:
         websocket = self.environ.get("wsgi.websocket")
@@ -110,36 +212,22 @@ class Handler(Parking, WebSocketHandler):  # type: ignore[misc]
         return WSGIHandler.start_response(self, status, headers, exc_info)
 
     def finalize_headers(self) -> None:
+        if self.wsgi_input.is_lost:
+            self.close_connection = True
         super().finalize_headers()
         ends = self.close_connection and self.request_version == "HTTP/1.1"
         if ends and not any(name.lower() == b"connection" for name, _ in self.response_headers):
             self.response_headers.append((b"Connection", b"close"))
 
     def format_request(self) -> str:
-        """Write the line of the access log, but no bearer: whoever reads a client's key is that client."""
+        """Write the line of the access log, but no bearer: whoever reads a client's key is that client. Nor is there a
+        character in it that is more than text to a terminal."""
+        self.requestline = shown(self.requestline or "", _LOGGED_BYTES).replace('"', '\\"')
         return masked(str(super().format_request()))
 
     def log_request(self) -> None:
         if not self.taken:
             WSGIHandler.log_request(self)
-
-    # A body that nobody wants may not take for ever either
-
-    def run_application(self) -> None:
-        self._run_application()
-        if self.close_connection and not self.taken:
-            self._linger()
-
-    def _linger(self) -> None:
-        """Leave what is unread of the body, but read it for a while: a reset would take the answer from the client
-        (RFC 9112 §9.6)."""
-        body = self.wsgi_input
-        if body.chunk_length != 0 if body.chunked_input else body.position < (body.content_length or 0):
-            with contextlib.suppress(OSError), gevent.Timeout(_LINGER_SECONDS, False):
-                self.socket.shutdown(socket.SHUT_WR)
-                while self.rfile.read1(65536):
-                    pass
-            self.wsgi_input = Input(self.rfile, 0)
 
     # The WebSocket endpoints that the wrapped application has of its own
 
@@ -213,10 +301,6 @@ def _is_handshake(environ: dict[str, Any]) -> bool:
     )
 
 
-class _TooSlow(Exception):
-    """A request did not arrive in time."""
-
-
 class DeferredWebSocket(WebSocket):  # type: ignore[misc]
     """gevent-websocket's object, whose 101 is said at its first use, and whose close says its code."""
 
@@ -281,29 +365,6 @@ class _Resumption:
     def _serve(self, raw: RawSocket, data: bytes) -> None:
         sock = gevent.socket.socket(fileno=raw.detach())
         sock.setblocking(True)
-        rfile = io.BufferedReader(_Resumed(sock, data))
-        handler = self.handler_class(sock, self.address, self.server, rfile)
+        handler = self.handler_class(sock, self.address, self.server, Incoming(sock, data))
         handler.raw_head = data
         handler.handle()
-
-
-class _Resumed(io.RawIOBase):
-    """Reads the bytes that were read before, then the socket."""
-
-    def __init__(self, sock: Any, data: bytes) -> None:
-        self._sock = sock
-        self._data = data
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int | None:
-        if self._data:
-            size = min(len(buffer), len(self._data))
-            buffer[:size] = self._data[:size]
-            self._data = self._data[size:]
-            return size
-        try:
-            return int(self._sock.recv_into(buffer))
-        except BlockingIOError:
-            return None

@@ -25,6 +25,7 @@ from cometware.dialects.shapes import NATIVE_POLL
 from cometware.roster.base import Record, State
 from cometware.transports.connection import Answer, Connection
 from cometware.transports.poller import READ
+from cometware.transports.turns import turns_here
 
 if TYPE_CHECKING:
     from cometware.transports.worker import Worker
@@ -239,7 +240,7 @@ class Poll(Connection):
             self.beat_tick = self.worker.wheel.tick + _KEEP_ALIVE_TICKS
             self.schedule()
             if self.early:
-                gevent.get_hub().loop.run_callback(self.read_early)
+                self._read_early_soon()
 
     def compose(self, body: bytes, position: Position) -> Answer:
         return answer_parts(body, position)
@@ -314,6 +315,14 @@ class Poll(Connection):
         if self.early and not self.is_held and self.unsent is None and not self.closed and not self.finishing:
             data, self.early = self.early, b""
             self.next_request(data)
+
+    def _read_early_soon(self) -> None:
+        """Never inside the call that answers; and who has sent many requests at once lets others come first."""
+        turns = turns_here()
+        if turns.is_over():
+            turns.later(self.read_early)
+        else:
+            gevent.get_hub().loop.run_callback(self.read_early)
 
     def next_request(self, data: bytes) -> None:
         worker = self.worker

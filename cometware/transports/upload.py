@@ -20,6 +20,7 @@ from cometware.dialects.plain import PLAIN
 from cometware.errors import BadFrame
 from cometware.roster.base import Record
 from cometware.transports.inbox import answer
+from cometware.transports.pieces import read_pieces
 from cometware.transports.worker import Worker
 
 _CHARSETS = ("utf-8", "us-ascii", "iso-8859-1", "windows-1252", "utf-16")
@@ -73,7 +74,7 @@ def read_body(environ: Environ, limit: int, seconds: float) -> bytes:
 def _read_known(stream: Any, size: int, limit: int) -> bytes:
     if size > 4 * limit:
         raise _too_large(size, limit, close=True)
-    body: bytes = stream.read(size)
+    body = b"".join(read_pieces(stream, size))
     if size > limit:
         raise _too_large(size, limit, close=False)
     if len(body) < size:
@@ -82,15 +83,15 @@ def _read_known(stream: Any, size: int, limit: int) -> bytes:
 
 
 def _read_unknown(stream: Any, limit: int) -> bytes:
-    body = b""
-    while len(body) <= 4 * limit:
-        data = stream.read(65536)
-        if not data:
-            if len(body) > limit:
-                raise _too_large(len(body), limit, close=False)
-            return body
-        body += data
-    raise _too_large(len(body), limit, close=True)
+    pieces, size = [], 0
+    for piece in read_pieces(stream):
+        pieces.append(piece)
+        size += len(piece)
+        if size > 4 * limit:
+            raise _too_large(size, limit, close=True)
+    if size > limit:
+        raise _too_large(size, limit, close=False)
+    return b"".join(pieces)
 
 
 def _too_large(size: int, limit: int, *, close: bool) -> UploadRefused:
