@@ -9,6 +9,7 @@ from cometware.channel import Channel
 from cometware.client import Client
 from cometware.core.data import Args
 from cometware.core.entry import Entry, Position
+from cometware.core.rates import Rate, Rates
 from cometware.errors import Closed, CometwareError, Failed, LogUnavailable, Refused, Unreachable
 from cometware.limits import Limits
 from cometware.roster.base import Presence
@@ -34,6 +35,8 @@ __all__ = [
     "LogUnavailable",
     "Position",
     "Presence",
+    "Rate",
+    "Rates",
     "Refused",
     "Unreachable",
     "connect",

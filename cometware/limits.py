@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, fields
 
+from cometware.core.rates import Rates
+
 
 @dataclass(frozen=True)
 class Limits:
@@ -87,12 +89,21 @@ class Limits:
     batch_entries: int = 256
     """Entries written at once to a connection that catches up."""
 
+    rates: Rates | None = Rates()
+    """How fast each client, user and address may go, in each worker apart; None: as fast as they like (load tests)."""
+    rate_patience_seconds: float = 30
+    """A client that is told for so long that it is too fast, and does not listen, is closed with 4429."""
+
     accept_before_handler: bool = False
     """When the worker is killed in the middle of a handler: False, the message is handled again (at least once); True, it
     is not (at most once)."""
 
     def __post_init__(self) -> None:
+        if self.rates is not None and not isinstance(self.rates, Rates):
+            raise ValueError(f"Limits(rates={self.rates!r}): expected Rates(…), or None")
         for field in fields(self):
+            if field.name == "rates":
+                continue
             value, least = getattr(self, field.name), 1 if field.type == "int" else 0
             if not least <= value < math.inf:
                 raise ValueError(f"Limits({field.name}={value!r}): expected a number, {least} or more")

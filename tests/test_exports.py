@@ -17,7 +17,7 @@ from cometware import testing
 
 PUBLIC = [
     "Args", "Channel", "Client", "Closed", "Cometware", "CometwareError", "Connection", "Entry", "Failed", "Handler",
-    "Heard", "Limits", "LogUnavailable", "Position", "Presence", "Refused", "Unreachable", "connect",
+    "Heard", "Limits", "LogUnavailable", "Position", "Presence", "Rate", "Rates", "Refused", "Unreachable", "connect",
 ]  # fmt: skip
 MODULES = [name for _, name, _ in pkgutil.walk_packages(cometware.__path__, "cometware.") if name != "cometware.__main__"]
 
