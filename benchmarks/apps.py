@@ -10,7 +10,7 @@ from flask import Flask, Response
 from gevent import monkey
 
 from benchmarks.servers import THREADS
-from cometware import Channel, Client, Cometware
+from cometware import Channel, Client, Cometware, Limits
 
 
 def make() -> Flask:
@@ -54,8 +54,9 @@ bare = make()
 app = make()
 blocking = make_blocking()
 dated = make()
-channel = Channel()
-dated_channel = Channel()
+limits = Limits(rates=None)  # all of a load comes from one address
+channel = Channel(limits=limits)
+dated_channel = Channel(limits=limits)
 
 
 @channel.on_message

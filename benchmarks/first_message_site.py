@@ -11,10 +11,10 @@ from pathlib import Path
 
 from flask import Flask, Response, request
 
-from cometware import Channel, Cometware
+from cometware import Channel, Cometware, Limits
 
 app = Flask(__name__)
-channel = Channel()
+channel = Channel(limits=Limits(rates=None))
 channel.publish("hello")
 _against = [gzip.compress(Path(path).read_bytes()) for path in os.environ["AGAINST"].split(os.pathsep) if path]
 

@@ -62,7 +62,7 @@ class Returning(WebSocket):
 
 def resume(url: str, count: int, redis: Any) -> Resumption:
     """Have clients at a worker, kill it, and have them all at another one, as they would come from a page."""
-    channel = Channel(url, limits=Limits(store_seconds=60))
+    channel = Channel(url, limits=Limits(store_seconds=60, rates=None))
     keys = [secrets.token_urlsafe(18) for _ in range(count)]
     cores = os.sched_getaffinity(0)
     with running(SHARING, cores, url) as dying, running(SHARING, cores, url) as other:

@@ -24,7 +24,7 @@ def publish(url: str, greenlets: str, count: str, runs: str) -> None:
     """Tell publishes a second, for each run."""
     from cometware import Channel, Limits
 
-    channel = Channel(url, limits=Limits(store_seconds=60))
+    channel = Channel(url, limits=Limits(store_seconds=60, rates=None))
     _rates(channel.publish, int(greenlets), int(count), int(runs))
 
 
@@ -42,7 +42,7 @@ def fill(url: str, count: str) -> None:
 
     from cometware import Channel, Limits
 
-    channel = Channel(url, limits=Limits(store_seconds=60))
+    channel = Channel(url, limits=Limits(store_seconds=60, rates=None))
     for _ in Pool(200).imap_unordered(channel.publish, [DATA] * int(count)):
         pass
     tell(channel.position.offset)
@@ -84,7 +84,7 @@ def keep(count: str) -> None:
     """Tell the bytes of memory for each entry of a log in memory."""
     from cometware import Channel, Limits
 
-    channel = Channel(limits=Limits(window_entries=int(count)))
+    channel = Channel(limits=Limits(window_entries=int(count), rates=None))
     channel.publish(DATA)
     before = _resident_bytes()
     for _ in range(int(count)):

@@ -33,6 +33,15 @@ class Refused(CometwareError):
         return f"{self.status}: {self.reason}" if self.reason else str(self.status)
 
 
+class TooFast(Refused):
+    """The channel itself refuses, for now: by `Limits.rates`. Come back after `wait_seconds`."""
+
+    def __init__(self, reason: str, wait_seconds: float) -> None:
+        super().__init__(429, reason)
+        self.args = (reason, wait_seconds)  # by which it is copied
+        self.wait_seconds = wait_seconds
+
+
 class LogUnavailable(CometwareError):
     """The channel's log cannot be reached; the message may or may not be in it.
 

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import hmac
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from cometware import assets
 from cometware.channel import Channel
 from cometware.client import Environ
+from cometware.core.address import Addresses, Believed
 from cometware.core.origin import Verdict
+from cometware.core.rates import Guesses
 from cometware.core.text import shown
 from cometware.endpoint import Endpoint
-from cometware.endpoint.answers import Headers, error_response, json_response, nothing, query_of, scripted
+from cometware.endpoint.answers import Headers, ask_to_wait, error_response, json_response, nothing, query_of, scripted
 from cometware.endpoint.exchange import StartResponse, User
 from cometware.endpoint.gate import Gate, without_credentials
 from cometware.endpoint.publishing import publish
@@ -34,8 +36,10 @@ class Cometware:
     `[".shop.example"]` for all below it, too; without them the framework's list counts, and without that every `Host`.
     `subprotocols` are those that a plain WebSocket may choose from. `status_token` switches `<path>/status` on, which tells
     who is here and how to requests with `Authorization: Bearer <token>`. `publish_token` does so for `<path>/publish`,
-    where programs in any language publish. `hooks` is the path below which the application itself answers, by ordinary
-    views, to what clients do that has no handler (`cometware.hooks`); from outside it is 404.
+    where programs in any language publish. `addresses` tells from whom to learn where requests come from, for
+    `Limits.rates`: the networks of your proxies, like `["10.0.0.0/8"]`, how many there are, or the header that they set,
+    like `"X-Real-IP"`; `()`, if nothing is in front. `hooks` is the path below which the application itself answers, by
+    ordinary views, to what clients do that has no handler (`cometware.hooks`); from outside it is 404.
 
     >>> def app(environ, start_response):
     ...     start_response("200 OK", [("Content-Type", "text/plain")])
@@ -68,6 +72,7 @@ class Cometware:
         allowed_origins: Collection[str] = (),
         hosts: Collection[str] | None = None,
         subprotocols: Sequence[str] = (),
+        addresses: Believed = None,
         status_token: str | None = None,
         publish_token: str | None = None,
         hooks: str | None = None,
@@ -89,6 +94,9 @@ class Cometware:
         self.channel = channel
         self.path = path
         self._gate = Gate(app, allowed_origins, hosts)
+        self._addresses = Addresses(addresses)
+        self._counts = any(channel.limits.rates is not None for channel in channels.values())
+        self._guesses = Guesses(channel.limits.rates)
         self._status_token = status_token
         self._publish_token = publish_token
         self.hooks = hooks
@@ -119,13 +127,17 @@ class Cometware:
             environ["cometware.server"].limits = self.channel.limits
         for prefix, foreign in self._foreign.items():
             if path.startswith(prefix) and path[len(prefix) : len(prefix) + 1] in ("", "/"):
+                if self._counts:
+                    environ["cometware.address"] = self._addresses.of(environ)
                 return foreign.serve(environ, start_response, path[len(prefix) :])
         if not path.startswith(self.path) or path[len(self.path) : len(self.path) + 1] not in ("", "/"):
             return self._app(environ, start_response)
+        if self._counts:
+            environ["cometware.address"] = self._addresses.of(environ)
         if path == self.path + "/status" and self._status_token:
-            return self._status(environ)(environ, start_response)
+            return self._with_token("status_token", self._status_token, self._status, environ)(environ, start_response)
         if path == self.path + "/publish" and self._publish_token:
-            return self._publish(environ)(environ, start_response)
+            return self._with_token("publish_token", self._publish_token, self._publish, environ)(environ, start_response)
         endpoint = self._endpoints.get(path[len(self.path) :].rstrip("/") or "/")
         if endpoint is not None:
             return self._channel(endpoint, environ, start_response)
@@ -159,18 +171,27 @@ class Cometware:
         """
         self._endpoint.warn_of_processes(aloud=aloud)
 
+    def _with_token(self, setting: str, token: str, then: Callable[[Environ], Response], environ: Environ) -> Response:
+        """Answer whoever shows the token; nothing is read of what others say, and who guesses has to wait."""
+        address, now = environ.get("cometware.address", ""), self._endpoint.clock.monotonic()
+        wait = self._guesses.wait(address, now)
+        if wait is not None:
+            response = error_response(429, "rate", str(wait), wait_seconds=wait.seconds)
+            ask_to_wait(response, wait.seconds)
+        elif not _shows(environ, token):
+            self._guesses.wrong(address, now)
+            response = _ask_for(setting)
+        else:
+            return then(environ)
+        response.headers["Connection"] = "close"
+        return response
+
     def _status(self, environ: Environ) -> Response:
-        """Tell who is here, to whoever shows the token."""
-        if not _shows(environ, self._status_token):
-            return _ask_for("status_token")
+        """Tell who is here."""
         return json_response(200, self._endpoint.status())
 
     def _publish(self, environ: Environ) -> Response:
-        """Publish what somebody says who shows the token; nothing is read of what others say."""
-        if not _shows(environ, self._publish_token):
-            response = _ask_for("publish_token")
-            response.headers["Connection"] = "close"
-            return response
+        """Publish what the request says."""
         return publish(self.channel, environ)
 
     def _channel(self, endpoint: Endpoint, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:

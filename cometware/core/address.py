@@ -16,8 +16,6 @@ Believed: TypeAlias = "int | str | Collection[str] | None"
 """Whom to believe: nobody is known (None), the proxies in these networks, so many of them, or this header."""
 Address: TypeAlias = "IPv4Address | IPv6Address"
 
-SIGNS = ("HTTP_X_FORWARDED_FOR", "HTTP_FORWARDED", "HTTP_VIA", "HTTP_X_REAL_IP")
-"""Who sends one of these is a proxy, or says so."""
 _MOST = 512
 """Characters of a header that are looked at, from its right."""
 _HEADER = re.compile(r"[A-Za-z0-9-]{1,64}\Z")
@@ -61,7 +59,7 @@ class Addresses:
         if self._header:
             return self._told(environ.get(self._header, ""), is_one=True) or counted(peer)
         if self._networks is None:
-            return "" if any(sign in environ for sign in SIGNS) else counted(peer)
+            return "" if is_signed(environ) else counted(peer)
         if not self.is_proxy(peer):
             return counted(peer)
         x_forwarded_for, forwarded = environ.get("HTTP_X_FORWARDED_FOR"), environ.get("HTTP_FORWARDED")
@@ -92,6 +90,16 @@ class Addresses:
             if is_one or (step >= self._hops if self._hops else not _is_in(address, self._networks or ())):
                 break
         return found
+
+
+def is_signed(environ: Mapping[str, Any]) -> bool:
+    """Does the peer say that it is a proxy?"""
+    return (
+        "HTTP_X_FORWARDED_FOR" in environ
+        or "HTTP_FORWARDED" in environ
+        or "HTTP_VIA" in environ
+        or "HTTP_X_REAL_IP" in environ
+    )
 
 
 def _entries(header: str, *, is_rfc: bool) -> list[str]:

@@ -206,14 +206,31 @@ class Meters:
 
 
 def _take_each(buckets: tuple[Buckets, ...], names: tuple[str | None, ...], now: float) -> Wait | None:
-    found = [(bucket, name) for bucket, name in zip(buckets, names, strict=True) if name and bucket.cost]
-    for bucket, name in found:
-        missing = bucket.missing(name, 1, now)
-        if missing > 0:
-            return bucket.wait(missing)
-    for bucket, name in found:
-        bucket.owe(name, 1, now)
+    for bucket, name in zip(buckets, names, strict=True):
+        if name and name in bucket.full_at:
+            missing = bucket.missing(name, 1, now)
+            if missing > 0:
+                return bucket.wait(missing)
+    for bucket, name in zip(buckets, names, strict=True):
+        if name and bucket.cost:
+            bucket.owe(name, 1, now)
     return None
+
+
+class Guesses:
+    """Wrong tokens, by the address that they come from. One that has guessed too often waits, with the right one, too."""
+
+    def __init__(self, rates: Rates | None) -> None:
+        self._bucket = Buckets("address_guesses", None if rates is None else rates.address_guesses)
+
+    def wait(self, address: str, now: float) -> Wait | None:
+        """Say how long this address is to wait before it shows a token."""
+        missing = self._bucket.missing(address, 1, now) if address else 0.0
+        return self._bucket.wait(missing) if missing > 0 else None
+
+    def wrong(self, address: str, now: float) -> None:
+        """It was the wrong one."""
+        self._bucket.take(address, 1, now)
 
 
 class Heeding:
@@ -245,7 +262,7 @@ class Crowd:
     """How many connections each address has. `place` is whatever tells one connection from another."""
 
     def __init__(self) -> None:
-        self._addresses: dict[object, str] = {}
+        self.places: dict[object, str] = {}
         self._counts: dict[str, int] = {}
 
     def count(self, address: str) -> int:
@@ -253,13 +270,14 @@ class Crowd:
 
     def enter(self, place: object, address: str) -> None:
         """A connection of this address is here. Who was at its place has left without a word."""
-        self.leave(place)
-        self._addresses[place] = address
+        if place in self.places:
+            self.leave(place)
+        self.places[place] = address
         self._counts[address] = self._counts.get(address, 0) + 1
 
     def leave(self, place: object) -> None:
         """A connection is gone; one that is not known is none of ours."""
-        address = self._addresses.pop(place, None)
+        address = self.places.pop(place, None)
         if address is None:
             return
         left = self._counts[address] - 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 from urllib.parse import parse_qsl
@@ -10,8 +11,9 @@ from urllib.parse import parse_qsl
 from cometware.client import Environ
 from cometware.core import framing
 from cometware.core.data import dumps
+from cometware.core.events import FORBIDDEN, LATER, UNAUTHORISED, Close
 from cometware.core.negotiation import is_callback
-from cometware.errors import Refused
+from cometware.errors import Refused, TooFast
 from cometware.response import NOSNIFF, Response
 from cometware.transports.inbox import refusal
 from cometware.transports.poll import SCRIPT_TYPE
@@ -58,7 +60,21 @@ def refused_response(refused: Refused, *, as_json: bool) -> Response:
         return Response(refused.body, refused.status, content_type=refused.content_type)
     details = refusal(refused)
     del details["status"]
-    return json_response(refused.status, {"error": details})
+    response = json_response(refused.status, {"error": details})
+    if isinstance(refused, TooFast):
+        ask_to_wait(response, refused.wait_seconds)
+    return response
+
+
+def close_of(refused: Refused) -> Close:
+    """Say the same by a close code, to whom no status can be told any more."""
+    code = {401: UNAUTHORISED, 429: LATER, 503: LATER}.get(refused.status, FORBIDDEN)
+    return Close(code, refused.reason)
+
+
+def ask_to_wait(response: Response, seconds: float) -> None:
+    """Say when to come back, in whole seconds (RFC 9110 §10.2.3)."""
+    response.headers["Retry-After"] = str(math.ceil(seconds))
 
 
 def scripted(environ: Environ, response: Response) -> Response:

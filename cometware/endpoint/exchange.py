@@ -12,11 +12,15 @@ from cometware.core.negotiation import Asked
 from cometware.endpoint.answers import BASE_HEADERS, Headers
 from cometware.endpoint.gate import is_doubtful
 from cometware.endpoint.reasons import Reasons
+from cometware.errors import TooFast
 from cometware.response import Response
 from cometware.roster.base import Record, State
-from cometware.servers.base import Server
+from cometware.servers.base import Server, Taken
 from cometware.transports.opening import Admission, admit
 from cometware.transports.worker import Worker
+
+_CROWDED_SECONDS = 5.0
+"""When to come back, if an address has as many connections as it may."""
 
 StartResponse: TypeAlias = Callable[..., Any]
 User: TypeAlias = Callable[[Environ], "str | None"]
@@ -60,10 +64,46 @@ class Exchange:
         """Tell the client what it can expect here."""
         return {"name": self.server.name, "transports": list(self.server.transports)}
 
+    @property
+    def address(self) -> str:
+        """Where this request comes from, as it is counted; empty: nobody knows."""
+        return str(self.environ.get("cometware.address", ""))
+
     def admit(self, transport: str, dialect: str) -> Admission:
-        """Let the client in (`transports.opening.admit`)."""
+        """Let the client in (`transports.opening.admit`).
+
+        Raises:
+            Refused: As there; or there are too many connections (429).
+        """
+        user = self.ask_user()
+        if self.worker.meters is not None and transport != "post":
+            self.check_connections(user, begins=transport != "poll")
         why = self.reasons.of(transport, self.asked, self.server, self.environ)
-        return admit(self.worker, self.asked, self.ask_user(), self.environ, transport, dialect, why)
+        return admit(self.worker, self.asked, user, self.environ, transport, dialect, why)
+
+    def check_connections(self, user: str | None = None, *, begins: bool = True) -> None:
+        """May this request become a connection? One that only asks (a poll) is none that `begins`, but may be held, too.
+
+        Raises:
+            TooFast: Not now.
+        """
+        worker, meters, address = self.worker, self.worker.meters, self.address
+        if meters is None:
+            return
+        most = meters.connections_at_once
+        if most is not None and address and worker.poller.crowd.count(address) >= most:
+            message = f"{most} connections from {address} are here already; see Rates.connections_at_once"
+            raise TooFast(message, _CROWDED_SECONDS)
+        wait = meters.connect(self.asked.key, user, address, worker.now()) if begins else None
+        if wait is not None:
+            raise TooFast(str(wait), wait.seconds)
+
+    def take(self) -> Taken:
+        """Take the connection of this request from the server. Duty of the caller: as `Server.take`."""
+        taken = self.server.take(self.environ)
+        if self.worker.meters is not None and (address := self.address):
+            self.worker.poller.crowd.enter(taken.sock.fileno(), address)
+        return taken
 
     @property
     def is_doubtful(self) -> bool:

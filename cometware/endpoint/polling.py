@@ -99,7 +99,7 @@ def _hold(exchange: Exchange, admission: Admission, wait_seconds: float) -> Iter
         callback=exchange.asked.callback,
     )
     with kept(worker, admission.record):
-        taken = server.take(environ)
+        taken = exchange.take()
         parked = Poll(worker, taken.sock, taken.give_back)
         if plan.keep_alive:
             if _changes_by_position_alone(exchange):

@@ -31,6 +31,7 @@ from cometware.logs.base import real_lock
 from cometware.servers.base import Server
 from cometware.servers.detect import detect
 from cometware.servers.threaded import Threaded, end_to_end
+from cometware.transports.clock import Clock
 from cometware.transports.loop import LoopThread
 from cometware.transports.report import logger
 from cometware.transports.worker import Worker
@@ -70,6 +71,7 @@ class Endpoint:
         self._telling: Any = real_lock()
         self._has_to_warn: Any = real_lock()
         self._reasons = Reasons()
+        self._clock = Clock()
         self._rehearsing: tuple[Worker, Server] | None = None
 
     def drain(self, window_seconds: float) -> None:
@@ -80,6 +82,11 @@ class Endpoint:
     def rehearse(self, instead: tuple[Worker, Server] | None) -> None:
         """For tests: serve by this worker instead, as this server where a request brings none; None: as before."""
         self._rehearsing = instead
+
+    @property
+    def clock(self) -> Clock:
+        """The time as this channel has it; in a test, the test's."""
+        return self._clock if self._rehearsing is None else self._rehearsing[0].clock
 
     def status(self) -> dict[str, Any]:
         """Tell who is here and how, as JSON can hold it."""

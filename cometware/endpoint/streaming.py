@@ -6,11 +6,11 @@ from collections.abc import Iterable
 from email.utils import formatdate
 
 from cometware.core import framing
-from cometware.core.events import FORBIDDEN, UNAUTHORISED, Close
+from cometware.core.events import Close
 from cometware.core.negotiation import NotNegotiable, Transport
 from cometware.dialects import shapes
 from cometware.dialects.base import Shape
-from cometware.endpoint.answers import nothing, query_of
+from cometware.endpoint.answers import close_of, nothing, query_of
 from cometware.endpoint.exchange import Exchange
 from cometware.errors import Refused
 from cometware.roster.base import State
@@ -44,7 +44,7 @@ def websocket(exchange: Exchange) -> Iterable[bytes]:
         raise
     with kept(worker, admission.record):
         head = b"" if exchange.server.has_upgraded else framing.head(status, headers)
-        taken = exchange.server.take(environ)
+        taken = exchange.take()
         connection = WebSocket(worker, taken.sock, shape, admission.record)
         _begin(exchange, connection, admission, head)
     if taken.early and not connection.closed:
@@ -54,10 +54,10 @@ def websocket(exchange: Exchange) -> Iterable[bytes]:
 
 def _refuse_late(exchange: Exchange, shape: Shape, refused: Refused) -> Iterable[bytes]:
     """Refuse a client to whom the server has said 101 already: by the close code that says the same."""
-    taken = exchange.server.take(exchange.environ)
+    taken = exchange.take()
     connection = WebSocket(exchange.worker, taken.sock, shape, None)
     connection.park()
-    connection.finish_with(Close(UNAUTHORISED if refused.status == 401 else FORBIDDEN, refused.reason))
+    connection.finish_with(close_of(refused))
     return taken.result
 
 
@@ -81,7 +81,7 @@ def stream(exchange: Exchange) -> Iterable[bytes]:
     start = _start(exchange, admission)
     with kept(exchange.worker, admission.record):
         head = framing.head("200 OK", headers) + (framing.chunk(start) if chunked else start)
-        taken = exchange.server.take(exchange.environ)
+        taken = exchange.take()
         kind = EventStream if asked.transport is Transport.SSE else Stream
         connection = kind(exchange.worker, taken.sock, shape, admission.record, chunked=chunked)
         _begin(exchange, connection, admission, head)

@@ -30,7 +30,8 @@ class Record:
     will be told; `transport` and `dialect` are those by which it last came, `why` tells the cause of that; `connections` are
     those of this process, the newest last; `doubtful`: none of its requests so far was surely from a page that
     may use the channel; `inbox`, `early` and `queued` belong to whoever runs its handlers, `away_tick` and
-    `is_queued` to whoever watches over its grace. `position` is what was put down for it (`Roster.put_down`). `cookie` and
+    `is_queued` to whoever watches over its grace. `address` is where it last came from (empty: nobody knows), `has_returned`
+    whether it came at all after it was opened. `position` is what was put down for it (`Roster.put_down`). `cookie` and
     `site` are all that is kept of its requests, and only if there are hooks.
 
     With several workers (`SharedRecord`), `is_home` tells whether its home is here, `moved_until` how long the worker from
@@ -42,6 +43,7 @@ class Record:
 
     __slots__ = (
         "accepted",
+        "address",
         "away_tick",
         "close",
         "connections",
@@ -50,6 +52,7 @@ class Record:
         "dialect",
         "doubtful",
         "early",
+        "has_returned",
         "id",
         "inbox",
         "is_queued",
@@ -92,6 +95,8 @@ class Record:
         self.early: dict[int, Any] | None = None
         self.queued = 0
         self.running = False
+        self.address = ""
+        self.has_returned = False
         self.away_tick = 0
         self.is_queued = False
 

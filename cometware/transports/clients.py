@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import json
 import time
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Sequence
+from itertools import islice
 from typing import TYPE_CHECKING
 
 import gevent
@@ -26,6 +27,10 @@ from cometware.transports.report import report
 if TYPE_CHECKING:
     from cometware.transports.worker import Worker
 
+_LONG_AWAY_SECONDS = 10.0
+"""Who has been away for so long goes, if there is no other room."""
+_LOOKED_AT = 1000
+
 
 class Clients:
     """Connections come and go; who has none is away, and ends when its grace does."""
@@ -37,6 +42,8 @@ class Clients:
         self._asks_again_seconds = min(worker.limits.overlap_seconds, worker.limits.grace_seconds) / 2
         self._sessions_away: deque[tuple[int, Record]] = deque()
         self._session_ticks = ticks(worker.limits.session_seconds, TICK_SECONDS)
+        self._newcomers: OrderedDict[str, Record] = OrderedDict()
+        """Those who have not come back since they were opened, or not long ago; the oldest first."""
 
     def attach(self, connection: Connection) -> None:
         """Begin to serve a client by this connection, from `connection.position` on."""
@@ -44,6 +51,7 @@ class Clients:
         assert record is not None
         others = record.connections
         record.connections = (*others, connection)
+        record.has_returned = True
         record.away_tick = self._worker.wheel.tick + self._grace_of(record)
         for other in others:
             if isinstance(other, Poll):
@@ -127,6 +135,8 @@ class Clients:
         """Begin a client's grace: it has no connection just now."""
         patience = self._grace_of(record)
         record.away_tick = self._worker.wheel.tick + patience
+        if not record.has_returned:
+            self._newcomers[record.id] = record
         if not record.is_queued:
             record.is_queued = True
             away = self._away if patience == self._grace_ticks else self._sessions_away
@@ -144,6 +154,7 @@ class Clients:
             while away and away[0][0] <= tick:
                 _, record = away.popleft()
                 record.is_queued = False
+                self._newcomers.pop(record.id, None)
                 if record.connections:
                     continue
                 if record.away_tick > tick:
@@ -177,6 +188,32 @@ class Clients:
                     continue
                 self.ended(record, "timeout")
             self.forget(record)
+
+    def make_room(self) -> bool:
+        """There are too many clients: let the one go that is missed least. Is there one?
+
+        Who has never come back since it was opened goes first, of those the oldest; then who has been away for long.
+        Clients with a connection stay, and those whose messages are being handled.
+        """
+        record = self._newcomer() or self._long_away()
+        if record is None:
+            return False
+        self._end_idle([record])
+        return True
+
+    def _newcomer(self) -> Record | None:
+        while self._newcomers:
+            _, record = self._newcomers.popitem(last=False)
+            if not record.has_returned and _may_go(record):
+                return record
+        return None
+
+    def _long_away(self) -> Record | None:
+        latest = self._worker.wheel.tick + self._grace_ticks - ticks(_LONG_AWAY_SECONDS, TICK_SECONDS)
+        for _, record in islice(self._away, _LOOKED_AT):
+            if record.away_tick <= latest and _may_go(record):
+                return record
+        return None
 
     def forget(self, record: Record) -> None:
         """Let go of a client for good."""
@@ -242,3 +279,7 @@ class Clients:
                 self._worker.dispatcher.move(record, message.kind, details["room"])
             else:
                 self.close(record, Close(details["code"], details["reason"]))
+
+
+def _may_go(record: Record) -> bool:
+    return record.state is State.OPEN and not record.connections and record.inbox is None

@@ -21,15 +21,16 @@ class Timer(Protocol):
 
 
 class Clock:
-    """The clock of the event loop."""
+    """The clock of the event loop. `monotonic` returns seconds that never go back; it is asked for each message."""
+
+    monotonic: Callable[[], float]
+
+    def __init__(self) -> None:
+        self.monotonic = time.monotonic
 
     def time(self) -> float:
         """Return the seconds since 1970."""
         return time.time()
-
-    def monotonic(self) -> float:
-        """Return seconds that never go back."""
-        return time.monotonic()
 
     def timer(self, after_seconds: float, every_seconds: float = 0.0) -> Timer:
         """Make a timer that comes once, or again and again."""

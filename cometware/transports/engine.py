@@ -12,7 +12,7 @@ from cometware.core.entry import Position
 from cometware.core.keys import is_key
 from cometware.core.negotiation import Asked, Transport
 from cometware.dialects import socketio
-from cometware.errors import Refused
+from cometware.errors import Refused, TooFast
 from cometware.transports.opening import Admission, admit
 from cometware.transports.session import Session
 from cometware.transports.worker import Worker
@@ -37,6 +37,7 @@ class Engine:
         self.find_user = find_user
         self.recovery = recovery
         self.sessions: dict[str, Session] = {}
+        self._newcomers: OrderedDict[str, Session] = OrderedDict()
         self.home = home
         """The name of this process (`servers.passed`), with which the id of each of its sessions begins."""
         self._farewells: OrderedDict[str, tuple[float, bytes]] = OrderedDict()
@@ -45,14 +46,31 @@ class Engine:
         """Begin a session.
 
         Raises:
-            Refused: There are too many (503).
+            Refused: There are too many (503), or too many new ones come from this address (429).
         """
-        limits = self.worker.limits
-        if len(self.sessions) >= limits.max_clients:
+        worker, limits = self.worker, self.worker.limits
+        if worker.meters is not None:
+            wait = worker.meters.sessions.take(environ.get("cometware.address"), 1, worker.now())
+            if wait is not None:
+                raise TooFast(str(wait), wait.seconds)
+        if len(self.sessions) >= limits.max_clients and not self._make_room():
             raise Refused(503, f"this worker keeps {limits.max_clients} sessions; see Limits.max_clients")
         session = Session(self, self.home + secrets.token_urlsafe(24), version, environ, base64=base64)
-        self.sessions[session.sid] = session
+        self.sessions[session.sid] = self._newcomers[session.sid] = session
         return session
+
+    def joined(self, session: Session) -> None:
+        """A session has come into a namespace: it stays when there is no room."""
+        self._newcomers.pop(session.sid, None)
+
+    def _make_room(self) -> bool:
+        """There are too many sessions: let the oldest go that never came into a namespace. Is there one?"""
+        while self._newcomers:
+            _, session = self._newcomers.popitem(last=False)
+            if session.namespaces.is_idle:
+                session.close("protocol")
+                return True
+        return False
 
     def home_of(self, sid: str) -> str | None:
         """Which other process may have this session? None: this one, or the id is none of ours."""
@@ -67,6 +85,7 @@ class Engine:
     def ended(self, session: Session) -> None:
         """Forget a session."""
         del self.sessions[session.sid]
+        self._newcomers.pop(session.sid, None)
 
     def tell_once(self, sid: str, farewell: bytes, seconds: float) -> None:
         """Keep for a while what the next poll of a session is to be told, though it has ended."""

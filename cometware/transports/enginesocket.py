@@ -88,7 +88,7 @@ class EngineSocket(WebSocket):
 
     @property
     def is_full(self) -> bool:
-        return self.session is not None and self.session.namespaces.is_full
+        return self.session is not None and self.session.is_full
 
     # The end
 

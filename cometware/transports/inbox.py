@@ -22,7 +22,7 @@ from cometware.core import data as _data
 from cometware.core.entry import Message
 from cometware.core.events import Event, Received
 from cometware.core.pacing import PACE
-from cometware.errors import BadFrame, LogUnavailable, Refused
+from cometware.errors import BadFrame, LogUnavailable, Refused, TooFast
 from cometware.roster.base import Record, State, Turn
 from cometware.transports.report import report
 from cometware.transports.turns import all_turns_here
@@ -405,6 +405,8 @@ def answer(worker: Worker, client: Client, received: Received) -> Reply:
 def refusal(refused: Refused) -> dict[str, Any]:
     """Tell as JSON what the application said when it refused."""
     details: dict[str, Any] = {"code": "refused", "message": refused.reason, "status": refused.status}
+    if isinstance(refused, TooFast):
+        details |= {"code": "rate", "wait_seconds": refused.wait_seconds}
     if 0 < len(refused.body) <= _MAX_REFUSAL_BYTES:
         text = refused.body.decode("utf-8", "replace")
         try:

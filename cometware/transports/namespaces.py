@@ -158,6 +158,7 @@ class Namespaces:
         self.joined = True
         member = Member(self.session, worker, namespace, admission.record, self.shape(namespace))
         self.members[namespace] = member
+        self.session.engine.joined(self.session)
         if len(self.session.engine.namespaces) == 1:
             self.environ = {}
         self.session.send(socketio.connected(namespace, answer if self.session.version == 4 else None))

@@ -18,7 +18,7 @@ from cometware.core.entry import Position
 from cometware.core.events import Close
 from cometware.core.negotiation import Asked
 from cometware.dialects.base import Greeting, Shape
-from cometware.errors import Gap, LogUnavailable, Refused
+from cometware.errors import Gap, LogUnavailable, Refused, TooFast
 from cometware.roster.base import Arrival, Opening, Record, RosterFull, State
 from cometware.transports.report import report
 from cometware.transports.worker import Worker
@@ -56,12 +56,15 @@ def admit(
     `why` tells the cause of its transport.
 
     Raises:
-        Refused: The application does not want it, or there is no room (503).
+        Refused: The application does not want it, there is no room (503), or there are too many new ones (429).
     """
     if asked.key is None:
         id, key = secrets.token_hex(12), None
     else:
         id, key = keys.client_id(asked.key, user), keys.key_id(asked.key)
+    address = environ.get("cometware.address", "")
+    if worker.meters is not None and worker.roster.get(id) is None:
+        check_opens(worker, user, address)
     doubtful = "cometware.doubtful" in environ
     request = worker.channel.request_of(environ)
     arrival = Arrival(id, key, user, transport, dialect, worker.clock.time(), request, why, doubtful)
@@ -69,12 +72,15 @@ def admit(
     record, opened, other_user, is_fresh = _find(worker, arrival)
     if opened or not doubtful:  # else a stranger's page could lend this visitor's cookies to a client of its own
         worker.channel.remember(record, environ)
+    record.address = address
     if opened:
         _open(worker, record, Client(worker.channel, record, transport, dialect, environ))
     elif record.state is State.OPENING:
         _await_opening(worker, record)
-    elif not is_fresh and transport != "post" and (transport != "poll" or asked.tell_accepted or not asked.has_position):
-        _catch_up(worker, record)
+    else:
+        record.has_returned = True
+        if not is_fresh and transport != "post" and (transport != "poll" or asked.tell_accepted or not asked.has_position):
+            _catch_up(worker, record)
     if record.state is State.OPEN and record.close is not None:
         worker.clients.close(record, record.close)  # before its control has come through the log
     if record.state is State.ENDED:
@@ -85,6 +91,17 @@ def admit(
     return _resume(worker, asked, record, begin, opened, other_user)
 
 
+def check_opens(worker: Worker, user: str | None, address: str) -> None:
+    """May a new client of this user come from this address?
+
+    Raises:
+        TooFast: Not now.
+    """
+    wait = worker.meters.open(user, address, worker.now()) if worker.meters is not None else None
+    if wait is not None:
+        raise TooFast(str(wait), wait.seconds)
+
+
 def _find(worker: Worker, arrival: Arrival) -> Opening:
     """Find a client, or open it; if another worker is about to, wait for what comes of that."""
     deadline = time.monotonic() + worker.limits.open_seconds
@@ -92,6 +109,8 @@ def _find(worker: Worker, arrival: Arrival) -> Opening:
         try:
             opening = worker.roster.open(arrival)
         except RosterFull:
+            if worker.clients.make_room():
+                continue
             raise Refused(503, f"this worker keeps {worker.limits.max_clients} clients; see Limits.max_clients") from None
         except LogUnavailable:
             raise _away() from None

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 import gevent
 from gevent import monkey
 
+from cometware.core.rates import Crowd
 from cometware.transports.report import report
 from cometware.transports.turns import TURN_SECONDS
 
@@ -43,6 +44,8 @@ class Poller:
         self._epoll = _epoll()
         self._watched: dict[int, Watched] = {}
         self._ready: list[tuple[int, int]] = []
+        self.crowd = Crowd()
+        """How many sockets are watched of each address; whoever brings one says whose it is."""
         self._watcher = gevent.get_hub().loop.io(self._epoll.fileno(), 1)
         self._watcher.start(self._on_ready)
 
@@ -63,6 +66,8 @@ class Poller:
             self._epoll.unregister(fd)
             if self._ready:  # a new socket may have its number next
                 self._ready = [ready for ready in self._ready if ready[0] != fd]
+            if fd in self.crowd.places:
+                self.crowd.leave(fd)
 
     def close(self) -> None:
         self._watcher.stop()

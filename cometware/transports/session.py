@@ -44,12 +44,13 @@ class Session:
     `socket` is its WebSocket (None: it polls), `probe` one that may become it, `poll` the GET that waits. `owed` are the
     packets that wait for the next poll. `user` is whose it is, once that `is_known`, found with what the first namespace was
     shown (`auth`); `credentials` stand for those of the newest request that was found to be theirs, good until `ask_tick`.
+    `address` is where it came from; until `resting_until`, no more of its packets are read.
     """
 
     __slots__ = (
-        "ask_tick", "auth", "base64", "beat_tick", "closed", "connect_tick", "credentials", "engine", "heard",
-        "is_known", "namespaces", "owed", "pinged", "plan", "poll", "posting", "probe", "released", "script", "sid",
-        "slot", "socket", "upgrading", "user", "version",
+        "address", "ask_tick", "auth", "base64", "beat_tick", "closed", "connect_tick", "credentials", "engine",
+        "heard", "is_known", "namespaces", "owed", "pinged", "plan", "poll", "posting", "probe", "released",
+        "resting_until", "script", "sid", "slot", "socket", "upgrading", "user", "version",
     )  # fmt: skip
 
     def __init__(self, engine: Engine, sid: str, version: int, environ: Environ, *, base64: bool) -> None:
@@ -59,6 +60,8 @@ class Session:
         self.version = version
         self.base64 = base64
         self.namespaces = Namespaces(self, environ)
+        self.address: str = environ.get("cometware.address", "")
+        self.resting_until = 0.0
         self.owed: list[Frame] = []
         self.socket: EngineSocket | None = None
         self.probe: EngineSocket | None = None
@@ -106,6 +109,11 @@ class Session:
         """
         self.heard = True
         kind, data = packet
+        worker = self.engine.worker
+        if worker.meters is not None:
+            wait = worker.meters.owe((self.sid, self.user, self.address), 1, len(data), worker.now())
+            if wait is not None:
+                self._rest(wait.seconds)
         if kind == engineio.MESSAGE:
             self.namespaces.receive(data)
         elif kind == engineio.PING:
@@ -114,6 +122,36 @@ class Session:
             self._pong()
         elif kind == engineio.CLOSE:
             self.close("left", last="6")
+
+    def _rest(self, seconds: float) -> None:
+        """Read nothing for so long: the protocol has no word for "later", and what has come is taken."""
+        worker = self.engine.worker
+        now, until = worker.now(), self.resting_until
+        self.resting_until = max(until, now + seconds)
+        if until <= now:
+            worker.clock.timer(seconds).start(self._go_on)
+
+    def _go_on(self) -> None:
+        left = self.resting_until - self.engine.worker.now()
+        if left > 0:
+            self.engine.worker.clock.timer(left).start(self._go_on)
+            return
+        self.heard = True
+        if self.socket is not None:
+            self.socket.watch()
+
+    def has_room(self, count: int) -> bool:
+        """May so many messages be taken just now?"""
+        return not self._is_resting and self.namespaces.has_room(count)
+
+    @property
+    def _is_resting(self) -> bool:
+        return self.resting_until > 0 and self.engine.worker.now() < self.resting_until
+
+    @property
+    def is_full(self) -> bool:
+        """Should no more be read just now?"""
+        return self._is_resting or self.namespaces.is_full
 
     def _pong(self) -> None:
         if self.owed and self.owed[-1].body == "3":
@@ -235,8 +273,8 @@ class Session:
             self.engine.worker.put(self, self.beat_tick)
 
     def _beat(self, tick: int) -> None:
-        limits = self.engine.worker.limits
-        self.heard = self.heard or self.posting
+        worker, limits = self.engine.worker, self.engine.worker.limits
+        self.heard = self.heard or self.posting or self.resting_until > worker.now()
         if self.namespaces.is_idle and tick >= self.connect_tick:
             self.close("protocol")
         elif self.version == 3:

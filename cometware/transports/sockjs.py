@@ -7,7 +7,7 @@ knows what of it has arrived.
 from __future__ import annotations
 
 from _socket import socket as RawSocket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from email.utils import formatdate
 from functools import partial
 from typing import TYPE_CHECKING
@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING
 import gevent
 
 from cometware.core.entry import Position
-from cometware.core.events import HISTORY_LOST, REAUTHORISE, Close
+from cometware.core.events import HISTORY_LOST, REAUTHORISE, Close, Event
 from cometware.core.framing import websocket_close
 from cometware.core.heads import CACHE_BUSTER, Changing
+from cometware.core.rates import Wait
 from cometware.dialects import sockjs
 from cometware.dialects.base import Shape
 from cometware.dialects.shapes import SOCKJS_WEBSOCKET, SOCKJS_XHR
@@ -51,10 +52,20 @@ def _end_session(connection: Connection, close: Close) -> None:
 class SockJSWebSocket(WebSocket):
     """A session of its own, which ends with it."""
 
+    refuses = False
+
     __slots__ = ()
 
     def __init__(self, worker: Worker, sock: RawSocket, record: Record | None) -> None:
         super().__init__(worker, sock, SOCKJS_WEBSOCKET, record)
+
+    def is_too_fast(self, wait: Wait, record: Record, events: Sequence[Event], size: int) -> bool:
+        """SockJS has no word for that: what has come is taken, and nothing more is read until it is paid."""
+        if self.worker.meters is not None:
+            names = (record.id, record.user, record.address)
+            debt = self.worker.meters.owe(names, len(events), size, self.worker.now())
+            self.pause((debt or wait).seconds)
+        return False
 
     def refused(self, error: BadFrame) -> None:
         """A peer that breaks the protocol is gone, without a word: SockJS has none for errors."""

@@ -11,7 +11,7 @@ from _socket import socket as RawSocket
 from codecs import utf_8_decode
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import gevent
 from websockets.datastructures import Headers
@@ -23,10 +23,11 @@ from websockets.server import ServerProtocol
 
 from cometware.core import framing, pulse
 from cometware.core.entry import Position
-from cometware.core.events import AWAY, HISTORY_LOST, Close, Left, Pinged
+from cometware.core.events import AWAY, HISTORY_LOST, TOO_MANY, Close, Event, Left, Pinged, Received
 from cometware.core.framing import size_of_frame
 from cometware.core.negotiation import SUBPROTOCOL, NotNegotiable
 from cometware.core.pacing import PACE
+from cometware.core.rates import Wait
 from cometware.core.text import shown
 from cometware.core.wheel import ticks
 from cometware.dialects.base import Shape
@@ -125,6 +126,8 @@ class WebSocket(Connection):
     """
 
     transport = "websocket"
+    refuses: ClassVar[bool] = True
+    """Can the peer be told that it is too fast, and send again? Else it is let in late."""
 
     __slots__ = (
         "answers",
@@ -136,6 +139,7 @@ class WebSocket(Connection):
         "owes",
         "parting",
         "parts",
+        "paused_until",
         "pinged",
         "reader",
         "rest",
@@ -157,6 +161,7 @@ class WebSocket(Connection):
         self.heard = True
         self.pinged = 0
         self.owes = False
+        self.paused_until = 0.0
 
     # Reading
 
@@ -284,8 +289,16 @@ class WebSocket(Connection):
             events = self.shape.dialect.receive(data.decode() if self.text else data, worker.limits.max_waiting_messages)
             if self.finishing or self.fd < 0:
                 return  # it gave way, and meanwhile this has ended
-            if len(events) > 1 and self.record is not None:
-                worker.inboxes.check_room(self.record, events)
+            record, meters = self.record, worker.meters
+            if meters is not None and record is not None:
+                if self.paused_until and self._is_late(record, events):
+                    return
+                names = (record.id, record.user, record.address)
+                wait = meters.take(names, len(events), len(data), worker.now())
+                if wait is not None and self.is_too_fast(wait, record, events, len(data)):
+                    return
+            if len(events) > 1 and record is not None:
+                worker.inboxes.check_room(record, events)
             if Pinged in map(type, events):
                 self.write(self.shape.heartbeat(worker.position_of(self)))
             for event in events:
@@ -296,7 +309,69 @@ class WebSocket(Connection):
         except UnicodeDecodeError as error:
             self._refuse_text(error)
         except BadFrame as error:
-            self.refused(error)
+            if worker.meters is None or self.record is None or not self._is_garbage_late(len(data)):
+                self.refused(error)
+
+    # Too fast
+
+    def is_too_fast(self, wait: Wait, record: Record, events: Sequence[Event], size: int) -> bool:
+        """Refuse these messages, and read no further until the wait is over. Are they refused?"""
+        if any(isinstance(event, Left) for event in events):
+            return False
+        worker, now = self.worker, self.worker.now()
+        if worker.heeding.told(record.id, wait.seconds, now) >= worker.limits.rate_patience_seconds:
+            worker.clients.close(record, Close(TOO_MANY, str(wait)))
+            return True
+        self.refused(BadFrame("rate", str(wait), wait_seconds=wait.seconds, accepted=record.accepted))
+        self.pause(wait.seconds)
+        return True
+
+    def _is_late(self, record: Record, events: Sequence[Event]) -> bool:
+        """Was this sent before its sender could know that it is to wait? Then it is sent again, behind what was refused."""
+        now = self.worker.now()
+        if any(isinstance(event, Left) for event in events):
+            return False
+        if now < self.paused_until:
+            return self.refuses
+        first = next((event.number for event in events if isinstance(event, Received)), None)
+        if first is None or now >= self.paused_until + self.worker.limits.order_seconds:
+            self.paused_until = 0.0
+        elif first > record.queued + 1:
+            return True
+        else:
+            self.paused_until = 0.0
+            self.worker.heeding.listened(record.id)
+        return False
+
+    def _is_garbage_late(self, size: int) -> bool:
+        """Count what was not understood. Has the sender been told already that it is to wait?"""
+        worker, record, now = self.worker, self.record, self.worker.now()
+        assert record is not None and worker.meters is not None
+        is_late = self.refuses and now < self.paused_until
+        wait = worker.meters.owe((record.id, record.user, record.address), 1, size, now)
+        if wait is not None:
+            self.pause(wait.seconds)
+        return is_late
+
+    def pause(self, seconds: float) -> None:
+        """Read nothing for so long."""
+        now, until = self.worker.now(), self.paused_until
+        self.paused_until = max(until, now + seconds)
+        if until <= now and not self.closed:
+            self.watch()
+            self.worker.clock.timer(seconds).start(self._go_on)
+
+    def _go_on(self) -> None:
+        left = self.paused_until - self.worker.now()
+        if left > 0:
+            self.worker.clock.timer(left).start(self._go_on)
+        elif not self.closed:
+            self.heard = True
+            self.watch()
+
+    @property
+    def is_paused(self) -> bool:
+        return self.worker.now() < self.paused_until
 
     def _check_text(self) -> None:
         """Refuse what can be no text any more, though its last fragment is not here (RFC 6455 §8.1)."""
@@ -312,7 +387,9 @@ class WebSocket(Connection):
 
     @property
     def is_full(self) -> bool:
-        """Do so many messages wait for their handlers that no more should be read?"""
+        """Should no more be read: do so many messages wait for their handlers, or is the peer to wait?"""
+        if self.paused_until and self.is_paused:
+            return True
         return self.record is not None and self.worker.inboxes.is_full(self.record)
 
     @property
@@ -380,7 +457,7 @@ class WebSocket(Connection):
         worker, limits = self.worker, self.worker.limits
         tick, every = worker.wheel.tick, ticks(limits.heartbeat_seconds, TICK_SECONDS)
         patience = ticks(limits.pong_seconds, TICK_SECONDS)
-        found = pulse.beat(tick, self.pinged, heard=self.heard, every=every, patience=patience)
+        found = pulse.beat(tick, self.pinged, heard=self.heard or self.is_paused, every=every, patience=patience)
         if found is None:
             self.lost("silent")
             return

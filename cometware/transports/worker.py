@@ -19,6 +19,7 @@ from cometware.client import Client
 from cometware.core.entry import Entry, Position
 from cometware.core.events import DRAIN, Close
 from cometware.core.patience import Patience
+from cometware.core.rates import Heeding, Meters
 from cometware.core.wheel import Wheel, ticks
 from cometware.dialects.base import Shape
 from cometware.errors import BadFrame, Gap
@@ -82,6 +83,9 @@ class Worker:
         self.poller = Poller()
         self.wheel: Wheel[Timed] = Wheel(_SLOTS)
         self.patience = Patience()
+        self.meters = None if self.limits.rates is None else Meters(self.limits.rates)
+        self.heeding = Heeding()
+        self.now = self.clock.monotonic
         self.polls = Polls(enabled=fast_polls, size=self.limits.max_clients)
         self.inboxes = Inboxes(self)
         self.owing: list[WebSocket] = []

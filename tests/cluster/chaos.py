@@ -30,7 +30,10 @@ from tests.live.server import ROOT
 from tests.proxies.foreground import free_port, listening
 from tests.redis_server import RedisServer
 
-LIMITS = {"lease_seconds": 2, "heartbeat_seconds": 5, "pong_seconds": 5, "poll_seconds": 5, "reauthorise_seconds": 3600}
+LIMITS = {
+    "lease_seconds": 2, "heartbeat_seconds": 5, "pong_seconds": 5, "poll_seconds": 5, "reauthorise_seconds": 3600,
+    "rates": None,
+}  # fmt: skip
 STOPPED_SECONDS = 3.0
 STRUCK_SECONDS = 8.0
 """How long before its worker is struck a message may have been handled without that being known: the store was away."""

@@ -259,4 +259,4 @@ def test_connections_are_counted_by_address_until_they_leave() -> None:
     assert (crowd.count("a"), crowd.count("b")) == (0, 2)
     crowd.leave(2)
     crowd.leave(3)
-    assert crowd._counts == crowd._addresses == {}
+    assert crowd._counts == crowd.places == {}

@@ -44,7 +44,7 @@ class Page:
     """A worker and one WebSocket to it, of which the test has the other end."""
 
     def __init__(self, **limits: Any) -> None:
-        self.channel = Channel(limits=Limits(**limits))
+        self.channel = Channel(limits=Limits(rates=None, **limits))
         self.heard: list[Any] = []
         self.channel.on_message(self._hear)
         self.worker = Worker(self.channel)

@@ -91,7 +91,7 @@ def _hold(exchange: Exchange, session: Session, query: Mapping[str, str]) -> Ite
     plan = EnginePlan(
         session, prefix, session.ask_tick or worker.tick_after(worker.limits.reauthorise_seconds), query.get("j")
     )
-    taken = server.take(environ)
+    taken = exchange.take()
     held = Poll(worker, taken.sock, taken.give_back)
     if keep_alive:
         worker.polls.learn(server.raw_head, taken.give_back, plan)

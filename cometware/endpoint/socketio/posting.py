@@ -68,7 +68,7 @@ def _payload(body: bytes, environ: Environ, version: int, most: int) -> engineio
 def _await_room(session: Session, count: int, seconds: float) -> bool:
     """Wait until so many messages may wait for their handlers beside those that do. Was that in time?"""
     with gevent.Timeout(seconds, False):
-        while not session.closed and not session.namespaces.has_room(count):
+        while not session.closed and not session.has_room(count):
             gevent.sleep(_FULL_SECONDS)
         return True
     return False

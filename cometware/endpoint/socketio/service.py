@@ -11,7 +11,7 @@ from cometware.core.origin import Verdict
 from cometware.dialects import engineio
 from cometware.dialects.engineio import BAD_METHOD, BAD_REQUEST, TRANSPORT_UNKNOWN, UNSUPPORTED_VERSION
 from cometware.dialects.socketio import ROOT
-from cometware.endpoint.answers import Headers, is_repeated, nothing, query_of
+from cometware.endpoint.answers import Headers, ask_to_wait, is_repeated, nothing, query_of
 from cometware.endpoint.exchange import Exchange, StartResponse
 from cometware.endpoint.gate import Gate, without_credentials
 from cometware.endpoint.serve import Endpoint
@@ -21,7 +21,7 @@ from cometware.endpoint.socketio.errors import BadEngineRequest, error_response
 from cometware.endpoint.socketio.polling import farewell, open_polling, poll
 from cometware.endpoint.socketio.posting import post
 from cometware.endpoint.socketio.websocket import open_websocket, upgrade
-from cometware.errors import Refused
+from cometware.errors import Refused, TooFast
 from cometware.response import Response
 from cometware.servers.base import Parking
 from cometware.servers.passed import Door, home_here
@@ -89,6 +89,8 @@ class SocketIOService:
         except Refused as refused:
             response = error_response(BAD_REQUEST, refused.reason)
             response.status_code = refused.status
+            if isinstance(refused, TooFast):
+                ask_to_wait(response, refused.wait_seconds)
         return exchange.respond(response)
 
 

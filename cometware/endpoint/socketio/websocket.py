@@ -27,7 +27,7 @@ def open_websocket(exchange: Exchange, engine: Engine, version: int, query: Mapp
     session = engine.open(version, kept_environ(exchange.environ), base64=base64)
     owner.begin(exchange, session)
     try:
-        taken = exchange.server.take(exchange.environ)
+        taken = exchange.take()
         written = shape(ROOT, version, "websocket", base64=base64, offsets=False)
         connection = EngineSocket(exchange.worker, taken.sock, written, session, base64=base64)
         session.socket = connection
@@ -47,6 +47,7 @@ def _accept(exchange: Exchange) -> bytes:
     """Return the 101 that is still to be said."""
     if not exchange.is_http11:
         raise NotNegotiable(400, "handshake", "a WebSocket handshake needs HTTP/1.1 (RFC 6455 §4.1)")
+    exchange.check_connections()
     path = exchange.environ.get("PATH_INFO") or "/"
     status, headers = handshake(path, websocket_headers(exchange.environ), (), native=False)
     return b"" if exchange.server.has_upgraded else framing.head(status, headers)
@@ -57,7 +58,7 @@ def upgrade(exchange: Exchange, session: Session, query: Mapping[str, str]) -> I
     if session.socket is not None or session.probe is not None:
         raise BadEngineRequest(BAD_REQUEST, "this session has a WebSocket already")
     head = _accept(exchange)
-    taken = exchange.server.take(exchange.environ)
+    taken = exchange.take()
     base64 = is_text_only(query)
     written = shape(ROOT, session.version, "websocket", base64=base64, offsets=False)
     connection = EngineSocket(exchange.worker, taken.sock, written, session, base64=base64)

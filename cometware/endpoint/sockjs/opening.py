@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from cometware.core.entry import Position
-from cometware.core.events import FORBIDDEN, UNAUTHORISED, Close
+from cometware.core.events import Close
 from cometware.core.framing import Frame
 from cometware.dialects import sockjs
 from cometware.dialects.sockjs import SOCKJS
+from cometware.endpoint.answers import close_of
 from cometware.endpoint.exchange import Exchange
-from cometware.errors import Refused
+from cometware.errors import Refused, TooFast
 from cometware.roster.base import State
 from cometware.transports.connection import Connection
 from cometware.transports.opening import Admission
@@ -30,7 +31,7 @@ def admit(exchange: Exchange, transport: str) -> Admission | Close:
                 other.lost("left")
             admission = exchange.admit(transport, SOCKJS.name)
     except Refused as refused:
-        if refused.status >= 500:
+        if refused.status >= 500 or isinstance(refused, TooFast):
             raise
         return close_of(refused)
     if admission.record.connections:
@@ -41,11 +42,6 @@ def admit(exchange: Exchange, transport: str) -> Admission | Close:
 def pick_up(exchange: Exchange, admission: Admission) -> Position | None:
     """Return where a session reads on: None if it has a connection at another worker, or had one that is gone."""
     return admission.position if admission.opened else exchange.worker.roster.pick_up(admission.record)
-
-
-def close_of(refused: Refused) -> Close:
-    """Say a refusal by a close code."""
-    return Close(UNAUTHORISED if refused.status == 401 else FORBIDDEN, refused.reason)
 
 
 def begin(connection: Connection, admission: Admission, head: bytes, position: Position) -> None:

@@ -69,7 +69,7 @@ def _hold(exchange: Exchange, admission: Admission, position: Position, function
         callback=function,
     )
     with kept(worker, record):
-        taken = exchange.server.take(environ)
+        taken = exchange.take()
         parked = SockJSPoll(worker, taken.sock, taken.give_back)
         if plan.keep_alive:
             parked.early = taken.early

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import gevent
 from werkzeug.http import parse_options_header
 
 from cometware.core import keys
 from cometware.core.events import Received
 from cometware.dialects import sockjs
 from cometware.dialects.sockjs import SOCKJS
+from cometware.endpoint.answers import ask_to_wait
 from cometware.endpoint.exchange import Exchange
 from cometware.endpoint.gate import doubted
 from cometware.endpoint.sockjs.answers import TEXT
@@ -15,6 +17,9 @@ from cometware.errors import BadFrame
 from cometware.response import Response
 from cometware.roster.base import Record, RosterFull, State
 from cometware.transports.upload import Ticket, UploadRefused, read_body
+
+_HELD_SECONDS = 20.0
+"""How long one that is too fast is held at most; whoever would have to wait for longer is refused (429)."""
 
 
 def post(exchange: Exchange, *, is_script: bool) -> Response:
@@ -46,6 +51,9 @@ def post(exchange: Exchange, *, is_script: bool) -> Response:
             exchange.worker.inboxes.check_room(record, messages)
         except BadFrame as busy:
             return Response(f"{busy.message}\n", 429, content_type=TEXT)
+        late = _wait_for_turn(exchange, record, len(messages), len(body))
+        if late is not None:
+            return late
         _deliver(exchange, record, messages)
     if not is_script:
         response = Response(status=204)
@@ -60,6 +68,22 @@ def _find(exchange: Exchange) -> Record | None:
     find = exchange.worker.roster.find
     record = find(keys.client_id(key, user))
     return find(keys.client_id(key, None)) if record is None and user is not None else record
+
+
+def _wait_for_turn(exchange: Exchange, record: Record, count: int, size: int) -> Response | None:
+    """Hold who is too fast: a SockJS client sends one thing after the other, and has no word for "later" but the end."""
+    worker = exchange.worker
+    names = (record.id, record.user, exchange.address)
+    wait = worker.meters.take(names, count, size, worker.now()) if worker.meters is not None else None
+    if wait is None or worker.meters is None:
+        return None
+    if wait.seconds > _HELD_SECONDS:
+        response = Response(f"{wait}\n", 429, content_type=TEXT)
+        ask_to_wait(response, wait.seconds)
+        return response
+    worker.meters.owe(names, count, size, worker.now())
+    gevent.sleep(wait.seconds)
+    return None
 
 
 def _deliver(exchange: Exchange, record: Record, messages: list[Received]) -> None:

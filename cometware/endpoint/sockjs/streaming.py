@@ -10,9 +10,10 @@ from cometware.core.events import Close
 from cometware.core.negotiation import NotNegotiable
 from cometware.dialects import shapes, sockjs
 from cometware.dialects.sockjs import SOCKJS
+from cometware.endpoint.answers import close_of
 from cometware.endpoint.exchange import Exchange
 from cometware.endpoint.sockjs.answers import NO_CACHE, drain_body
-from cometware.endpoint.sockjs.opening import OPENED, admit, begin, close_of, pick_up
+from cometware.endpoint.sockjs.opening import OPENED, admit, begin, pick_up
 from cometware.errors import Refused
 from cometware.response import NOSNIFF
 from cometware.transports.connection import Connection
@@ -41,7 +42,7 @@ def websocket(exchange: Exchange) -> Iterable[bytes]:
             return _refuse_late(exchange, refused)
         raise
     with kept(worker, admission.record):
-        taken = exchange.server.take(environ)
+        taken = exchange.take()
         connection = SockJSWebSocket(worker, taken.sock, admission.record)
         head = b"" if exchange.server.has_upgraded else framing.head(status, headers)
         begin(connection, admission, head, admission.position)
@@ -52,7 +53,7 @@ def websocket(exchange: Exchange) -> Iterable[bytes]:
 
 def _refuse_late(exchange: Exchange, refused: Refused) -> Iterable[bytes]:
     """Refuse a client to whom the server has said 101 already."""
-    taken = exchange.server.take(exchange.environ)
+    taken = exchange.take()
     connection = SockJSWebSocket(exchange.worker, taken.sock, None)
     connection.park()
     close = close_of(refused)
@@ -87,14 +88,14 @@ def stream(exchange: Exchange, transport: str, function: str) -> Iterable[bytes]
     if isinstance(admission, Close) or (position is None and admission.close is None):
         close = admission if isinstance(admission, Close) else sockjs.INTERRUPTED
         body = shape.write(SOCKJS.close(close)) + (framing.LAST_CHUNK if chunked else b"")
-        taken = server.take(exchange.environ)
+        taken = exchange.take()
         told = Connection(exchange.worker, taken.sock, shape, None)
         told.park()
         told.write(head + body)
         told.finish()
         return taken.result
     with kept(exchange.worker, admission.record):
-        taken = server.take(exchange.environ)
+        taken = exchange.take()
         record = admission.record
         connection = SockJSStream(exchange.worker, taken.sock, shape, record, chunked=chunked)
         begin(connection, admission, head, position or admission.position)
