@@ -140,38 +140,39 @@ def _text(body: bytes) -> str:
 
 
 def _cut(text: str, version: int) -> Iterator[str]:
-    return iter(text.split(_SEPARATOR)) if version == 4 else _cut_counted(text)
+    return _cut_separated(text) if version == 4 else _cut_counted(text.encode("utf-16-le"))
+
+
+def _cut_separated(text: str) -> Iterator[str]:
+    at = 0
+    while (end := text.find(_SEPARATOR, at)) >= 0:
+        yield text[at:end]
+        at = end + 1
+    yield text[at:]
 
 
 _ASTRAL = re.compile("[\U00010000-\U0010ffff]")
 _LENGTH = re.compile(f"([0-9]{{1,{_DIGITS}}}):")
 
 
-def _cut_counted(text: str) -> Iterator[str]:
-    """Read `<length>:<packet>`…; JavaScript counts the units of UTF-16, so beyond U+FFFF each character is two."""
-    units = _ASTRAL.sub(_pair, text)
-    at = 0
-    while at < len(units) or at == 0:
-        length = _LENGTH.match(units, at)
+def _cut_counted(units: bytes) -> Iterator[str]:
+    """Read `<length>:<packet>`…, in UTF-16: JavaScript counts its units, so beyond U+FFFF each character is two."""
+    at, size = 0, len(units) // 2
+    while at < size or at == 0:
+        head = _units(units, at, at + _DIGITS + 10)
+        length = _LENGTH.match(head)
         if length is None:
-            raise _bad(f"expected a length and a colon, got {shown(units[at : at + 20], 40)!r}")
-        end = length.end() + int(length[1])
-        if end > len(units):
-            raise _bad(f"expected {length[1]} characters, got {len(units) - length.end()}")
-        piece, at = units[length.end() : end], end
-        if piece:
-            yield _united(piece)
+            raise _bad(f"expected a length and a colon, got {shown(head, 40)!r}")
+        begin = at + length.end()
+        at = begin + int(length[1])
+        if at > size:
+            raise _bad(f"expected {length[1]} characters, got {size - begin}")
+        if at > begin:
+            yield _units(units, begin, at)
 
 
-def _pair(match: re.Match[str]) -> str:
-    code = ord(match[0]) - 0x10000
-    return chr(0xD800 + (code >> 10)) + chr(0xDC00 + (code & 0x3FF))
-
-
-def _united(units: str) -> str:
-    if units.isascii():
-        return units
-    return units.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+def _units(units: bytes, begin: int, end: int) -> str:
+    return units[2 * begin : 2 * end].decode("utf-16-le", "replace")
 
 
 def _cut_binary(body: bytes) -> Iterator[str | bytes]:
@@ -213,13 +214,14 @@ def _bad(message: str) -> BadFrame:
     return BadFrame("packet", message)
 
 
-_NEWLINE = re.compile(r"(\\)?\\n")
+_ESCAPED = "\udc5c"
+"""Half of a surrogate pair, which no form has in it."""
 
 
 def read_form(field: str) -> bytes:
     """Undo what a JSONP client does to a payload for its form: it writes a newline as `\\n`, and `\\n` as `\\\\n`."""
-    text = _NEWLINE.sub(lambda match: match[0] if match[1] else "\n", field)
-    return utf8(text.replace("\\\\n", "\\n"))
+    text = field.replace("\\\\n", _ESCAPED).replace("\\n", "\n")
+    return utf8(text.replace(_ESCAPED, "\\n"))
 
 
 # Writing

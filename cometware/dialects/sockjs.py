@@ -10,11 +10,11 @@ import html
 import json
 import re
 from collections.abc import Iterable
-from urllib.parse import parse_qs
 
 from cometware.core.data import parse
 from cometware.core.entry import Entry, Position
 from cometware.core.events import Close, Event, Received
+from cometware.core.forms import field
 from cometware.core.framing import Frame, data_url
 from cometware.core.text import shown
 from cometware.dialects.base import ANY_NUMBER, Greeting, Silent, check_number
@@ -92,10 +92,10 @@ def posted(body: bytes, content_type: str, most: int = ANY_NUMBER) -> list[Recei
     if content_type != "application/x-www-form-urlencoded":
         return received(body, most)
     try:
-        fields = parse_qs(body.decode(), keep_blank_values=True, max_num_fields=10, errors="strict")
+        value = field(body.decode(), "d", "strict")
     except ValueError:
         raise BadFrame("json", BROKEN) from None
-    return received(fields.get("d", [""])[0], most)
+    return received(value or "", most)
 
 
 def _message(entry: Entry) -> str:

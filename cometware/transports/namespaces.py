@@ -24,6 +24,8 @@ from cometware.transports.worker import Worker
 if TYPE_CHECKING:
     from cometware.transports.session import Session
 
+_MAX_QUERY = 8192
+
 
 class Namespaces:
     """Those of one session. `connecting` has for each namespace that is being opened what came for it meanwhile.
@@ -122,6 +124,8 @@ class Namespaces:
             self.session.close("closed")  # who comes back to the only namespace begins anew: no request of it is kept
             return
         self.connecting[namespace] = []
+        if len(query) > _MAX_QUERY:
+            raise BadFrame("packet", f"a query of {len(query)} characters for a namespace; expected at most {_MAX_QUERY}")
         auth = packet.args if isinstance(packet.args, dict) else socketio.auth_of(query)
         gevent.spawn(self.connect, namespace, auth)
 

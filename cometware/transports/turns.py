@@ -11,13 +11,17 @@ from collections import deque
 from collections.abc import Callable
 from functools import partial
 from time import perf_counter
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 from weakref import WeakKeyDictionary
 
 from gevent import get_hub
 from gevent.hub import Waiter
 
+from cometware.core.pacing import PACE
+from cometware.core.pieces import LARGE
 from cometware.transports.report import report
+
+Result = TypeVar("Result")
 
 TURN_SECONDS = 0.005
 """How long what does not wait may work in one round."""
@@ -94,6 +98,17 @@ def all_turns_here() -> LoopTurns:
     if found is None:
         found = _turns[hub] = LoopTurns(Turns(hub.loop), Turns(hub.loop))
     return found
+
+
+def in_turns(size: int, call: Callable[..., Result], *arguments: Any) -> Result:
+    """Compute something of so many bytes in this greenlet; what is large gives way to what others send."""
+    if size <= LARGE:
+        return call(*arguments)
+    token = PACE.set(turns_here().pace)
+    try:
+        return call(*arguments)
+    finally:
+        PACE.reset(token)
 
 
 def turns_here() -> Turns:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from typing import Any, NamedTuple
-from urllib.parse import parse_qs
 
 import gevent
 from gevent.event import Event as Signal
@@ -13,6 +12,7 @@ from werkzeug.http import parse_options_header
 
 from cometware.client import Client, Environ
 from cometware.core.events import Close, Event, Left, Received
+from cometware.core.forms import field
 from cometware.core.text import is_length, shown
 from cometware.dialects.base import Dialect
 from cometware.dialects.native import NATIVE
@@ -21,6 +21,7 @@ from cometware.errors import BadFrame
 from cometware.roster.base import Record
 from cometware.transports.inbox import answer
 from cometware.transports.pieces import read_pieces
+from cometware.transports.turns import all_turns_here, in_turns
 from cometware.transports.worker import Worker
 
 _CHARSETS = ("utf-8", "us-ascii", "iso-8859-1", "windows-1252", "utf-16")
@@ -106,9 +107,15 @@ def _error(code: str, message: str, **details: object) -> dict[str, Any]:
 def understand(body: bytes, content_type: str, most: int, *, native: bool) -> list[Event]:
     """Turn a body into the messages in it, `most` of them: native shapes, bytes (`application/octet-stream`), or one text.
 
+    A large one is read in pieces, between which others have their turn.
+
     Raises:
         BadFrame: It is not what its type says, or holds more (`many`).
     """
+    return in_turns(len(body), _understood, body, content_type, most, native)
+
+
+def _understood(body: bytes, content_type: str, most: int, native: bool) -> list[Event]:
     kind, options = parse_options_header(content_type)
     dialect: Dialect = NATIVE if native else PLAIN
     if not native and kind == "application/octet-stream":
@@ -122,12 +129,12 @@ def understand(body: bytes, content_type: str, most: int, *, native: bool) -> li
         raise BadFrame("charset", f"the body is not {charset}: {error}") from None
     if native and kind == "application/x-www-form-urlencoded":
         try:
-            fields = parse_qs(text, keep_blank_values=True, max_num_fields=10)
+            value = field(text, "d")
         except ValueError as error:
             raise BadFrame("form", f"expected the messages in the form field d: {error}") from None
-        if "d" not in fields:
+        if value is None:
             raise BadFrame("form", "expected the messages in the form field d")
-        text = fields["d"][0]
+        text = value
     return dialect.receive(text, most)
 
 
@@ -189,7 +196,10 @@ def post_once(worker: Worker, client: Client, events: Sequence[Event]) -> Answer
     messages = [event for event in events if isinstance(event, Received)]
     shape: dict[str, Any] = {"accepted": len(messages)}
     status = 200
-    for event in messages:
+    turns = all_turns_here().handling
+    for index, event in enumerate(messages):
+        if index:
+            turns.pace()
         reply = answer(worker, client, event)
         if reply.kind != "reply":
             details = json.loads(reply.json)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from urllib.parse import parse_qs
-
 import gevent
 
 from cometware.client import Environ
+from cometware.core.forms import field
 from cometware.dialects import engineio
 from cometware.dialects.engineio import BAD_REQUEST, SESSION_UNKNOWN
 from cometware.endpoint.answers import query_of
@@ -15,6 +14,7 @@ from cometware.endpoint.socketio.errors import BadEngineRequest, error_response,
 from cometware.errors import BadFrame
 from cometware.response import Response
 from cometware.transports.session import Session
+from cometware.transports.turns import in_turns, turns_here
 from cometware.transports.upload import UploadRefused, read_body
 
 _FULL_SECONDS = 0.02
@@ -31,13 +31,10 @@ def post(exchange: Exchange, session: Session) -> Response:
         body = read_body(environ, limits.max_message_bytes, limits.body_seconds)
         if session.closed:
             raise BadEngineRequest(SESSION_UNKNOWN)
-        payload = _payload(body, environ, session.version, limits.max_waiting_messages)
+        payload = in_turns(len(body), _payload, body, environ, session.version, limits.max_waiting_messages)
         if not _await_room(session, payload.count, limits.answer_seconds):
             return error_response(BAD_REQUEST, "too many messages wait for their handlers; nothing of this was taken", 429)
-        for packet in payload:
-            session.receive(packet)
-            if session.closed:
-                break
+        in_turns(len(body), _receive, session, payload)
         _await_room(session, 1, limits.answer_seconds)  # it sends no more before it is answered
     except UploadRefused as refused:
         return too_much(refused)
@@ -51,14 +48,24 @@ def post(exchange: Exchange, session: Session) -> Response:
     return Response("ok", content_type="text/html")
 
 
+def _receive(session: Session, payload: engineio.Payload) -> None:
+    turns = turns_here()
+    for index, packet in enumerate(payload):
+        if index:
+            turns.pace()
+        if session.closed:
+            break
+        session.receive(packet)
+
+
 def _payload(body: bytes, environ: Environ, version: int, most: int) -> engineio.Payload:
     kind = environ.get("CONTENT_TYPE", "").partition(";")[0].strip().lower()
     if kind == "application/x-www-form-urlencoded" and "j" in query_of(environ):
         try:
-            fields = parse_qs(body.decode("utf-8", "replace"), keep_blank_values=True, max_num_fields=10)
+            value = field(body.decode("utf-8", "replace"), "d")
         except ValueError as error:
             raise BadFrame("form", f"expected the packets in the form field d: {error}") from None
-        body = engineio.read_form(fields.get("d", [""])[0])
+        body = engineio.read_form(value or "")
         return engineio.Payload(body, version, most=most)
     if kind == engineio.BINARY_TYPE and version == 4:
         raise BadFrame("type", f"Engine.IO 4 has no {kind} bodies")

@@ -16,6 +16,7 @@ from cometware.endpoint.sockjs.answers import TEXT
 from cometware.errors import BadFrame
 from cometware.response import Response
 from cometware.roster.base import Record, RosterFull, State
+from cometware.transports.turns import in_turns
 from cometware.transports.upload import Ticket, UploadRefused, read_body
 
 _HELD_SECONDS = 20.0
@@ -45,7 +46,8 @@ def post(exchange: Exchange, *, is_script: bool) -> Response:
     exchange.worker.clients.left_alone(record)  # who lives at another worker is kept here for no longer than that
     kind, _ = parse_options_header(environ.get("CONTENT_TYPE", ""))
     most = limits.max_waiting_messages
-    messages = sockjs.posted(body, kind, most) if is_script else sockjs.received(body, most)
+    read, given = (sockjs.posted, (body, kind, most)) if is_script else (sockjs.received, (body, most))
+    messages = in_turns(len(body), read, *given)
     if messages and record.state is State.OPEN:
         try:
             exchange.worker.inboxes.check_room(record, messages)
