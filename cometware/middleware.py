@@ -10,6 +10,7 @@ from cometware import assets
 from cometware.channel import Channel
 from cometware.client import Environ
 from cometware.core.address import Addresses, Believed
+from cometware.core.masking import masked
 from cometware.core.origin import Verdict
 from cometware.core.rates import Guesses
 from cometware.core.text import shown
@@ -125,6 +126,8 @@ class Cometware:
         path = environ.get("PATH_INFO", "")
         if "cometware.server" in environ:
             environ["cometware.server"].limits = self.channel.limits
+        elif "RAW_URI" in environ:
+            self._mask(environ, path)
         for prefix, foreign in self._foreign.items():
             if path.startswith(prefix) and path[len(prefix) : len(prefix) + 1] in ("", "/"):
                 if self._counts:
@@ -146,6 +149,11 @@ class Cometware:
             return asset
         message = f"nothing is at {shown(path)}; the channel is at {self.path}"
         return error_response(404, "path", message)(environ, start_response)
+
+    def _mask(self, environ: Environ, path: str) -> None:
+        """Let gunicorn's own access log, which reads the environ behind us, tell no bearer of what is asked of the channel."""
+        if any((path + "/").startswith(prefix + "/") for prefix in (self.path, *self._foreign)):
+            environ["RAW_URI"] = masked(environ["RAW_URI"])
 
     def _app(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         """Hand over to the application, but for what is ours alone to ask of it."""

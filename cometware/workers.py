@@ -11,8 +11,10 @@ import gevent.exceptions  # noqa: F401  (gunicorn's worker needs it whole)
 from gunicorn.app.base import BaseApplication
 from gunicorn.arbiter import Arbiter
 from gunicorn.errors import HaltServer
+from gunicorn.glogging import Logger
 from gunicorn.workers.ggevent import GeventPyWSGIWorker, PyWSGIHandler
 
+from cometware.core.logger import fit
 from cometware.core.masking import masked_url
 from cometware.servers.base import ALL_TRANSPORTS
 from cometware.servers.pywsgi import Handler
@@ -46,6 +48,7 @@ class Workers(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
             "worker_connections": 10_000,
             "graceful_timeout": GRACE_SECONDS,
             "accesslog": "-" if access_log else None,
+            "logger_class": Log,
             "loglevel": "warning",
             "max_requests": max_requests,
             "max_requests_jitter": max_requests // 10,
@@ -75,8 +78,23 @@ class Workers(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
             sys.exit(error.exit_status)
 
 
+class Log(Logger):  # type: ignore[misc]
+    """gunicorn's own, whose lines show no bearer and are forged by nobody, by whatever format."""
+
+    def atoms(self, *of_a_request: Any) -> dict[str, Any]:
+        atoms = super().atoms(*of_a_request)
+        return {name: fit(value) if isinstance(value, str) else value for name, value in atoms.items()}
+
+
 class _Handler(Handler):
-    log_request = PyWSGIHandler.log_request
+    def log_request(self) -> None:
+        if self.taken:
+            return
+        method, target, version = [*str(self.requestline).split(" ", 2), "-", "-", "-"][:3]
+        if self.environ is None or self.environ["RAW_URI"] != target:  # it was refused before it had an environ of its own
+            self.environ = {"REQUEST_METHOD": method, "RAW_URI": target, "SERVER_PROTOCOL": version}
+            self.response_headers: list[tuple[str, str]] = []
+        PyWSGIHandler.log_request(self)
 
 
 class Process(GeventPyWSGIWorker):  # type: ignore[misc]

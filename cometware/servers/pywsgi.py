@@ -31,7 +31,7 @@ from cometware.core.text import shown
 from cometware.servers.base import Parking, Taken
 from cometware.servers.body import Body, NoBody
 from cometware.servers.incoming import Incoming
-from cometware.transports.report import tell
+from cometware.transports.report import report, tell
 from cometware.transports.websocket import handshake, websocket_headers
 
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
@@ -218,6 +218,12 @@ class Handler(Parking, WebSocketHandler):  # type: ignore[misc]
         ends = self.close_connection and self.request_version == "HTTP/1.1"
         if ends and not any(name.lower() == b"connection" for name, _ in self.response_headers):
             self.response_headers.append((b"Connection", b"close"))
+
+    def handle_error(self, kind: Any, error: Any, trace: Any) -> None:
+        """An application's failure is told as our own are: masked, once, and then as a number."""
+        if not issubclass(kind, gevent.GreenletExit):
+            report(str(self.requestline))
+        self._send_error_response_if_possible(500)
 
     def format_request(self) -> str:
         """Write the line of the access log, but no bearer: whoever reads a client's key is that client. Nor is there a
