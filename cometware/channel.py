@@ -279,6 +279,7 @@ class Channel:
     def _forget_store(self) -> None:
         """Begin anew: this process is a child, and what its parent opened is not its own, not even to close."""
         self._opening = real_lock()
+        self.questions = Questions()
         if self._close is not None:
             self._close.detach()
             _inherited.append(self._opened)

@@ -25,6 +25,7 @@ from cometware.hooks import AppHooks, is_below, is_hook
 from cometware.response import Response
 from cometware.servers.detect import detect
 from cometware.threads import InThreads
+from cometware.transports.forks import forks
 
 
 class Cometware:
@@ -123,6 +124,7 @@ class Cometware:
         return self._endpoint if name == "/" else Endpoint(channel, user, subprotocols, threads, self._endpoint)
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        forks.is_serving = True
         path = environ.get("PATH_INFO", "")
         if "cometware.server" in environ:
             environ["cometware.server"].limits = self.channel.limits

@@ -31,6 +31,7 @@ def run(app: Any, name: str, host: str, port: int, *, access_log: bool) -> None:
         server.start()
     except OSError as error:
         raise click.ClickException(f"cannot listen on {host}:{port}: {error.strerror}") from None
+    os.register_at_fork(after_in_child=server.socket.close)  # or the address stays taken for as long as a child lives
     shown_host = f"[{host}]" if ":" in host else host or "0.0.0.0"
     click.echo(f"cometware: {name} on http://{shown_host}:{server.server_port} · {_transports(app)}")
     Watchdog().start()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from types import FrameType
@@ -36,6 +37,13 @@ class Watchdog:
         # In the place of gevent's own look, whose report walks through all greenlets: seconds where thousands are served
         monitor.add_monitoring_function(self._look, BLOCKED_SECONDS)
         monitor.add_monitoring_function(monitor.monitor_blocking, None)
+        os.register_at_fork(after_in_child=self._leave)  # a child serves nobody: it may compute
+
+    def _leave(self) -> None:
+        monitor, self._monitor = self._monitor, None
+        if monitor is not None:
+            gevent.get_hub().periodic_monitoring_thread = None
+            monitor.kill()
 
     def _look(self, hub: Any) -> None:
         """Has the loop not turned since the last look? In the monitor's thread."""

@@ -6,6 +6,7 @@ process waits for that no longer than gunicorn waits for it.
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 from typing import Any
@@ -44,11 +45,13 @@ class Ending:
         self._is_hurried = False
         self._clock = gevent.get_hub().loop.timer(_LOOK_SECONDS, _LOOK_SECONDS)
         self._clock.start(self._look)
+        here = os.getpid()
         exits, interrupted = process.cfg.worker_exit, process.cfg.worker_int
 
         def worker_exit(arbiter: Any, process: Any) -> None:
             try:
-                run(self.finish)
+                if os.getpid() == here:  # not a child that a view forked
+                    run(self.finish)
             finally:
                 exits(arbiter, process)
 

@@ -12,6 +12,7 @@ import select
 import socket
 import threading
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from typing import Any
 
 from cometware.logs.base import real_lock
@@ -177,6 +178,8 @@ class _Pulled:
 
     def close(self) -> None:
         """The server is done, or its client is gone: so is the connection at the other end."""
+        with suppress(OSError):
+            self._sock.shutdown(socket.SHUT_RDWR)  # a child may hold a copy
         self._sock.close()
         self._place.release()
 

@@ -320,6 +320,10 @@ class Connection:
         worker.poller.remove(self.fd)
         self.fd = -1
         self.unsent = None
+        try:
+            self.sock.shutdown(socket.SHUT_RDWR)  # a child may hold a copy, and closing ours would end nothing
+        except OSError:
+            pass
         self.sock.close()
 
 

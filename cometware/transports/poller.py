@@ -5,10 +5,13 @@ Rule: each is asked once before any is asked again, and in one round of the loop
 
 from __future__ import annotations
 
+import os
 import select
 from collections.abc import Callable
+from contextlib import suppress
 from time import perf_counter
 from typing import Any, Protocol
+from weakref import WeakSet
 
 import gevent
 from gevent import monkey
@@ -46,8 +49,10 @@ class Poller:
         self._ready: list[tuple[int, int]] = []
         self.crowd = Crowd()
         """How many sockets are watched of each address; whoever brings one says whose it is."""
-        self._watcher = gevent.get_hub().loop.io(self._epoll.fileno(), 1)
+        self.loop = gevent.get_hub().loop
+        self._watcher = self.loop.io(self._epoll.fileno(), 1)
         self._watcher.start(self._on_ready)
+        pollers.add(self)
 
     def __len__(self) -> int:
         return len(self._watched)
@@ -74,6 +79,13 @@ class Poller:
         self._watcher.close()
         self._epoll.close()
 
+    def abandon(self) -> None:
+        """Close a child's copies of all this; what was its parent's is not told, nor used again."""
+        self._epoll.close()
+        for fd in self._watched:
+            with suppress(OSError):
+                os.close(fd)
+
     def _on_ready(self) -> None:
         """Tell those who are ready. For whom there is no time in this round, the epoll is ready in the next one, too."""
         watched, end = self._watched, 0.0
@@ -97,3 +109,7 @@ class Poller:
             except Exception:
                 report("a parked connection")
                 connection.lost("error")
+
+
+pollers: WeakSet[Poller] = WeakSet()
+"""Those of this process."""
