@@ -24,6 +24,7 @@ from cometware.endpoint.sockjs.service import SockJSService
 from cometware.hooks import AppHooks, is_below, is_hook
 from cometware.response import Response
 from cometware.servers.detect import detect
+from cometware.servers.doors import doors
 from cometware.threads import InThreads
 from cometware.transports.forks import forks
 
@@ -99,6 +100,7 @@ class Cometware:
         self._addresses = Addresses(addresses)
         self._counts = any(channel.limits.rates is not None for channel in channels.values())
         self._guesses = Guesses(channel.limits.rates)
+        doors.know(self._addresses, [channel.limits.rates for channel in channels.values()])
         self._status_token = status_token
         self._publish_token = publish_token
         self.hooks = hooks

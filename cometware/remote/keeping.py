@@ -91,6 +91,8 @@ class Kept:
         self._next: Link | None = None
         self._hop: Hop | None = None
         self._hopping = False
+        self._send_at = 0.0
+        """When the next message may go by a WebSocket."""
         self._threads = [
             threading.Thread(target=self._live, args=(work,), name=f"cometware {name}", daemon=True)
             for name, work in (("receiver", self._keep_connected), ("sender", self._keep_sending))
@@ -344,6 +346,10 @@ class Kept:
         if error.get("code") == "number":
             self._outbox.refused_number(error["accepted"])
             self._sent()
+        elif error.get("code") == "rate":
+            self._outbox.refused_for_now(error["accepted"])
+            self._send_at = time.monotonic() + error["wait_seconds"]
+            self._sent()
         elif error.get("code") == "closed":
             self._closed(error.get("close", 4000), error.get("message", ""))
         elif error.get("code") == "busy":
@@ -375,7 +381,7 @@ class Kept:
         if not self._outbox or not self._outbox.counted:
             return None
         if link.is_duplex:
-            text = self._outbox.next()
+            text = self._outbox.next() if now >= self._send_at else None
             return None if text is None else lambda: self._send(link, text)
         return self._post if now >= self._poster.at else None
 
@@ -384,6 +390,8 @@ class Kept:
         due = [self._hop.at] if self._hop is not None and not self._hopping and self._serving is not None else []
         if self._outbox and self._serving is not None and not self._serving.is_duplex:
             due.append(self._poster.at)
+        if self._send_at > time.monotonic():
+            due.append(self._send_at)
         return max(0.0, min(due) - time.monotonic()) if due else None
 
     def _sent(self) -> None:

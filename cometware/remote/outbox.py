@@ -108,6 +108,11 @@ class Outbox:
             self.acknowledge(accepted)
             self.sent = 0
 
+    def refused_for_now(self, accepted: int) -> None:
+        """Hear that we were too fast: after a while, the same numbers are to be sent again."""
+        self.acknowledge(accepted)
+        self.sent = 0
+
     def acknowledge(self, number: int) -> None:
         """All messages up to this number are done."""
         while self.accepted < number and self._waiting:

@@ -30,10 +30,12 @@ from cometware.core.request import BadHead, Head, add_fields, parse
 from cometware.core.text import shown
 from cometware.servers.base import Parking, Taken
 from cometware.servers.body import Body, NoBody
+from cometware.servers.doors import REFUSAL, doors
 from cometware.servers.incoming import Incoming
 from cometware.transports.report import report, tell
 from cometware.transports.websocket import handshake, websocket_headers
 
+_CROWDED = "if it is a proxy of yours, let it say for whom it speaks: Cometware(addresses=…); see Rates.connections_at_once"
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 _WEBSOCKET_KEY = re.compile(r"[A-Za-z0-9+/]{22}==\Z")
 _LINGER_SECONDS = 2.0
@@ -68,6 +70,8 @@ class Handler(Parking, WebSocketHandler):  # type: ignore[misc]
     wsgi_input: Body | NoBody = NoBody()
     """The body of the request; gevent's server discards what is left of it."""
     _head: Head | None = None
+    _is_new = True
+    """Is no request of this connection known yet?"""
 
     def __init__(self, sock: Any, address: Any, server: Any, rfile: Incoming | None = None) -> None:
         super().__init__(sock, address, server, Incoming(sock) if rfile is None else rfile)
@@ -77,11 +81,25 @@ class Handler(Parking, WebSocketHandler):  # type: ignore[misc]
     # One request
 
     def handle(self) -> None:
+        if not doors.enter(self, str(self.client_address[0]) if isinstance(self.client_address, tuple) else ""):
+            self._turn_away()
+            return
         try:
             super().handle()
         except OSError as error:
             if error.errno not in _GONE:
                 raise
+        finally:
+            doors.leave(self)
+
+    def _turn_away(self) -> None:
+        """There are too many of this address: not even its request is read."""
+        address = self.client_address[0]
+        tell("too many connections of an address", f"429: {doors.most} connections from {address}, and one more; {_CROWDED}")
+        with contextlib.suppress(OSError), contextlib.closing(self.socket):
+            self.socket.setblocking(False)
+            self.socket.send(REFUSAL)
+            self.socket.shutdown(socket.SHUT_WR)
 
     def handle_one_request(self) -> bool | None:
         """Answer the next request. Is there to be another one on this connection? None: it ends."""
@@ -183,6 +201,9 @@ class Handler(Parking, WebSocketHandler):  # type: ignore[misc]
         if isinstance(self.client_address, tuple):
             environ["REMOTE_ADDR"], environ["REMOTE_PORT"] = str(self.client_address[0]), str(self.client_address[1])
         add_fields(environ, head.fields)
+        if self._is_new:
+            self._is_new = False
+            doors.heard(self, environ)
         environ["cometware.server"] = self
         environ["wsgi.input_terminated"] = not head.is_websocket
         if head.chunked or head.length:

@@ -1,7 +1,8 @@
 """An ordinary Flask application with a channel, and views that let a test publish and see what the handlers saw.
 
 Environment: `CHANNEL` and `NAME` are the channel's URL and name, `LIMITS` is JSON for `cometware.Limits`, `SUBPROTOCOLS` a
-list with spaces between, `JOURNAL` the folder of a journal that several workers share. A connection's query steers
+list with spaces between, `JOURNAL` the folder of a journal that several workers share, `ADDRESSES` JSON for
+`Cometware(addresses=…)`. A connection's query steers
 `on_open`: `refuse=<status>`, `gate=<name>` waits until a test opens that gate, `room=<name>` joins.
 """
 
@@ -20,7 +21,7 @@ from flask import Flask, Response, jsonify, request, session
 from gevent import monkey
 
 import cometware.flask
-from cometware import Channel, Client, Cometware, Limits, Refused
+from cometware import Channel, Client, Cometware, Limits, Rate, Rates, Refused
 from cometware.servers.threaded import held_requests
 from tests.live.held import held
 from tests.live.journal import Journal, MemoryJournal, SharedJournal
@@ -29,8 +30,19 @@ GATE_SECONDS = 240
 
 app = Flask(__name__)
 app.secret_key = "not a secret"
+
+
+def limits_of(text: str) -> Limits:
+    """Read limits, of which `rates` may be an object: a rate in it is a pair."""
+    wanted = json.loads(text)
+    if wanted.get("rates"):
+        rates = {name: Rate(*value) if isinstance(value, list) else value for name, value in wanted["rates"].items()}
+        wanted["rates"] = Rates(**rates)
+    return Limits(**wanted)
+
+
 channel = Channel(
-    os.environ.get("CHANNEL", "memory:"), limits=Limits(**json.loads(os.environ.get("LIMITS", "{}"))), around=app.app_context
+    os.environ.get("CHANNEL", "memory:"), limits=limits_of(os.environ.get("LIMITS", "{}")), around=app.app_context
 )
 
 
@@ -249,4 +261,5 @@ app.wsgi_app = Cometware(  # type: ignore[method-assign]
     user=who,
     subprotocols=os.environ.get("SUBPROTOCOLS", "").split(),
     publish_token="a secret",
+    addresses=json.loads(os.environ.get("ADDRESSES", "null")),
 )

@@ -33,6 +33,17 @@ def test_nothing_is_sent_before_the_server_has_said_how_far_it_counts() -> None:
     assert box.next() == '{"n":8,"event":"message","data":"a"}'
 
 
+def test_who_was_too_fast_sends_the_same_numbers_again_and_never_counts_back() -> None:
+    box = filled("a", "b", "c")
+    box.count(0, before=0)
+    first = [box.next(), box.next(), box.next()]
+    box.refused_for_now(1)
+    assert [box.next(), box.next(), box.next()] == [*first[1:], None]
+    box.acknowledge(2)
+    box.refused_for_now(1)
+    assert (box.accepted, box.next(), box.next()) == (2, first[2], None)
+
+
 def test_each_message_is_sent_once_on_a_connection_and_what_is_not_accepted_again_on_the_next() -> None:
     box = filled("a", "b", "c")
     box.count(0, before=0)
