@@ -209,8 +209,8 @@ class RedisLog(Mirror):
                 failures = 0
                 while not self._closed:
                     self._read_on(client)
-            except self._store.troubles:
-                pass  # the store's own thread tells of it
+            except self._store.troubles as error:
+                self._store.heard(error)  # of others, the store's own thread tells
             except Exception:
                 logger.exception("cometware: a fault in the tailer of %s", self._store.url)
             self._reading = None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from importlib.resources import files
 from typing import Any
 
@@ -12,6 +12,8 @@ from cometware.roster.factstore import FAR_SECONDS, Lease
 from cometware.stores.redis import Pipeline, RedisStore
 
 _SCRIPT = files("cometware.roster").joinpath("facts.lua").read_text()
+_NEWEST = 2
+"""The number of this one among the script's keys."""
 
 
 class RedisFacts:
@@ -24,8 +26,9 @@ class RedisFacts:
         self._keys = [self._facts, self._newest, store.key("leases"), store.key("buried")]
         self._script = store.script(_SCRIPT)
 
-    def _call(self, what: str, *arguments: Any) -> Any:
-        return self._store.do(lambda pipeline: self._script.queue(pipeline, self._keys, what, self._prefix, *arguments))
+    def _call(self, what: str, *arguments: Any, sets: Sequence[str] = ()) -> Any:
+        keys = [*self._keys, *(self._prefix + name for name in sets)]
+        return self._store.do(lambda pipeline: self._script.queue(pipeline, keys, what, *arguments))
 
     def _command(self, *command: Any) -> Any:
         def operation(pipeline: Pipeline) -> None:
@@ -40,23 +43,16 @@ class RedisFacts:
     def swap(self, id: str, old: Facts | None, new: Facts | None) -> Facts | None:
         before, after = _written(old), _written(new)
         released = old.key or "" if old is not None and new is None else ""
-        how = (after, json.dumps(list(self._changes(id, old, new))), released)
-        stands = self._call("swap", id, before, *how).decode()
-        if stands not in (before, after) and _read(stands) == old:  # in the words of another version
-            stands = self._call("swap", id, stands, *how).decode()
-        return new if stands == after else _read(stands)
-
-    def _changes(self, id: str, old: Facts | None, new: Facts | None) -> Iterator[list[str]]:
-        """Tell the commands that keep the sets as the facts are."""
-        was, now = _sets(old), _sets(new)
-        for name in was - now:
-            yield ["SREM", self._prefix + name, id]
-        for name in now - was:
-            yield ["SADD", self._prefix + name, id]
+        commands = list(_changes(id, old, new))
+        sets = sorted({name for _, name, *_ in commands})
+        numbered = [[command, len(self._keys) + 1 + sets.index(name), *rest] for command, name, *rest in commands]
         if new is not None and new.key is not None and (old is None or old.birth != new.birth):
-            yield ["HSET", self._newest, new.key, id]
-        if old is not None and new is not None and old.home != new.home:
-            yield ["SADD", f"{self._prefix}moved:{old.home}", id]
+            numbered.append(["HSET", _NEWEST, new.key, id])
+        how = (after, json.dumps(numbered), released)
+        stands = self._call("swap", id, before, *how, sets=sets).decode()
+        if stands not in (before, after) and _read(stands) == old:  # in the words of another version
+            stands = self._call("swap", id, stands, *how, sets=sets).decode()
+        return new if stands == after else _read(stands)
 
     def newest_of(self, key: str) -> str | None:
         found = self._command("HGET", self._newest, key)
@@ -69,21 +65,32 @@ class RedisFacts:
         return self._of([f"worker:{worker}" for worker in workers])
 
     def _of(self, sets: list[str]) -> list[Facts]:
-        found = {text: Facts.read(text.decode()) for text in self._call("of", *sets)}
+        found = {text: Facts.read(text.decode()) for text in self._call("of", sets=sets)}
         return list(found.values())
 
     def all(self) -> list[Facts]:
         return [Facts.read(text.decode()) for text in self._command("HVALS", self._facts)]
 
     def renew(self, worker: str, seconds: float) -> Lease:
-        standing, moved, dead = self._call("renew", worker, seconds, FAR_SECONDS)
+        standing, moved, dead = self._call("renew", worker, seconds, FAR_SECONDS, sets=[f"moved:{worker}"])
         return Lease(standing.decode(), [id.decode() for id in moved], [other.decode() for other in dead])
 
     def is_alive(self, worker: str) -> bool:
         return bool(self._call("alive", worker))
 
     def bury(self, worker: str, seconds: float) -> None:
-        self._call("bury", worker, seconds)
+        self._call("bury", worker, seconds, sets=[f"moved:{worker}"])
+
+
+def _changes(id: str, old: Facts | None, new: Facts | None) -> Iterator[list[str]]:
+    """Tell the commands that keep the sets as the facts are."""
+    was, now = _sets(old), _sets(new)
+    for name in was - now:
+        yield ["SREM", name, id]
+    for name in now - was:
+        yield ["SADD", name, id]
+    if old is not None and new is not None and old.home != new.home:
+        yield ["SADD", f"moved:{old.home}", id]
 
 
 def _sets(facts: Facts | None) -> set[str]:

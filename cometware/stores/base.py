@@ -50,11 +50,14 @@ class Call(Generic[Group]):
 
 class Away(Exception):
     """The store cannot be reached. `untouched` are the calls that were certainly not run, to be run when it is back; all
-    others of the group failed, unless `others_done`.
+    others of the group failed, unless `others_done`. `hopeless`: it will not be back by itself, so nobody waits for it.
     """
 
-    def __init__(self, trouble: str, untouched: Collection[Call[Any]] = (), *, others_done: bool = False) -> None:
+    def __init__(
+        self, trouble: str, untouched: Collection[Call[Any]] = (), *, others_done: bool = False, hopeless: bool = False
+    ) -> None:
         super().__init__(trouble)
+        self.hopeless = hopeless
         self.trouble = trouble
         self.untouched = untouched
         self.others_done = others_done
@@ -249,7 +252,7 @@ class Store(ABC, Generic[Connection, Group]):
             self._works()
         except Away as away:
             self._lost(away.trouble)
-            again = [call for call in calls if call in away.untouched]
+            again = [] if away.hopeless else [call for call in calls if call in away.untouched]
             calls = [call for call in calls if call not in away.untouched]
             with self._guard:
                 self._calls.extendleft(reversed(again))
@@ -316,10 +319,20 @@ class Store(ABC, Generic[Connection, Group]):
                     raise call.error
         except Exception as error:
             self._lost(error.trouble if isinstance(error, Away) else str(error))
+            if isinstance(error, Away) and error.hopeless:
+                self._fail(error.trouble)
             if not isinstance(error, Away):
                 logger.error("cometware: the store %s cannot be made ready: %r", self.url, error)
             return False
         return True
+
+    def _fail(self, trouble: str) -> None:
+        """Let nobody wait for what cannot come."""
+        with self._guard:
+            calls, self._calls = list(self._calls), deque()
+        for call in calls:
+            call.error = LogUnavailable(self.url, trouble)
+        self._finish(calls)
 
     def _works(self) -> None:
         """Forget past troubles: it has not only answered, it does what it is asked."""

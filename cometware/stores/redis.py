@@ -14,6 +14,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple, TypeAlias
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
+from cometware.core.logger import logger
 from cometware.core.masking import masked_error, masked_url
 from cometware.errors import LogUnavailable
 from cometware.limits import Limits
@@ -27,6 +28,8 @@ try:
     from redis.cluster import ClusterNode, RedisCluster
     from redis.retry import Retry
     from redis.sentinel import Sentinel
+
+    from cometware.stores.rights import Rights, is_forbidden, missing_of
 except ImportError as error:
     raise ImportError("a channel at redis:// needs the package redis: pip install 'cometware[redis]'") from error
 
@@ -76,6 +79,8 @@ class RedisStore(Store[Client, Pipeline]):
         self._place = place_of(url)
         if name[:1] in ("", "}"):  # then Redis would hash the whole of each key, and keep them on several nodes
             raise ValueError(f"Channel(name={name!r}): expected a name that is not empty and does not begin with '}}'")
+        self.rights = Rights(self.key(""))
+        self._forbidden: set[str] = set()
         self._scripts: tuple[Script, ...] = ()
         self._loaded: tuple[Script, ...] = ()
         self._descriptor = -1
@@ -116,7 +121,11 @@ class RedisStore(Store[Client, Pipeline]):
         try:
             client = self.connect(self.limits.store_seconds)
         except self.troubles as error:
-            raise Away(self._explained(error)) from error
+            raise Away(self._explained(error), hopeless=is_forbidden(error)) from error
+        missing = self._missing(client)
+        if missing:
+            client.close()
+            raise Away(self.rights.explained(missing), hopeless=True)
         self._loaded = ()
         self._descriptor = client.connection._sock.fileno()
         assert self._bell is not None
@@ -138,7 +147,7 @@ class RedisStore(Store[Client, Pipeline]):
                 connection.script_load(script.source)
                 self._loaded += (script,)
         except self.troubles as error:
-            raise Away(self._explained(error), [call for call, _ in queued]) from error
+            raise Away(self._explained(error), [call for call, _ in queued], hopeless=is_forbidden(error)) from error
         try:
             replies = pipeline.execute(raise_on_error=False) if queued else []
         except self.troubles as error:
@@ -148,7 +157,7 @@ class RedisStore(Store[Client, Pipeline]):
             if isinstance(reply, _NOT_RUN):
                 again.append(call)
             elif isinstance(reply, Exception):
-                call.error = LogUnavailable(self.url, self._explained(reply))
+                call.error = LogUnavailable(self.url, self._refused(connection, reply))
             else:
                 call.result = reply if parse is None else parse(reply)
         if again:
@@ -177,7 +186,38 @@ class RedisStore(Store[Client, Pipeline]):
         except Exception:  # whatever it is that is broken
             pass
 
+    def _missing(self, client: Client) -> list[str]:
+        """Ask Redis which of the commands that we need its user may not run; it tells as of version 7."""
+        try:
+            return self.rights.missing(client)
+        except self.troubles as error:
+            client.close()
+            raise Away(self._explained(error), hopeless=is_forbidden(error)) from error
+
+    def _refused(self, connection: Client, error: Exception) -> str:
+        """Tell why a command was refused; what is forbidden in a script, Redis names only if it is asked."""
+        if is_forbidden(error) and not missing_of(error):
+            missing = self._missing(connection)
+            if missing:
+                self._warn(self.rights.explained(missing))
+                return self.rights.explained(missing)
+        self.heard(error)
+        return self._explained(error)
+
+    def heard(self, error: Exception) -> None:
+        """Another thread than our own has met this trouble, too; one that will last is told."""
+        if is_forbidden(error):
+            self._warn(self._explained(error))
+
+    def _warn(self, what: str) -> None:
+        """Log once in this process what is forbidden."""
+        if what not in self._forbidden:
+            self._forbidden.add(what)
+            logger.warning("cometware: the store %s: %s", self.url, what)
+
     def _explained(self, error: Exception) -> str:
+        if is_forbidden(error):
+            return f"Redis says: {error}; {self.rights.explained(missing_of(error))}"
         return f"Redis says: {error}" if isinstance(error, exceptions.ResponseError) else str(error) or type(error).__name__
 
 
