@@ -22,16 +22,20 @@ from urllib.parse import unquote
 import gevent
 import gevent.socket
 from gevent.pywsgi import WSGIHandler
+from geventwebsocket.exceptions import WebSocketError
 from geventwebsocket.handler import Client, WebSocketHandler
 from geventwebsocket.websocket import Stream, WebSocket
 
+from cometware.core.events import Close
 from cometware.core.masking import masked
 from cometware.core.request import BadHead, Head, add_fields, parse
 from cometware.core.text import shown
+from cometware.limits import Limits
 from cometware.servers.base import Parking, Taken
 from cometware.servers.body import Body, NoBody
 from cometware.servers.doors import REFUSAL, doors
 from cometware.servers.incoming import Incoming
+from cometware.servers.messages import Messages
 from cometware.transports.report import report, tell
 from cometware.transports.websocket import handshake, websocket_headers
 
@@ -331,7 +335,7 @@ def _is_handshake(environ: dict[str, Any]) -> bool:
 class DeferredWebSocket(WebSocket):  # type: ignore[misc]
     """gevent-websocket's object, whose 101 is said at its first use, and whose close says its code."""
 
-    __slots__ = ("_close_code", "_subprotocols", "started")
+    __slots__ = ("_close_code", "_messages", "_subprotocols", "started")
 
     def __init__(
         self,
@@ -343,6 +347,7 @@ class DeferredWebSocket(WebSocket):  # type: ignore[misc]
         self.started = False
         self._subprotocols = subprotocols
         self._close_code = 1000
+        self._messages: Messages | None = None
         super().__init__(environ, stream, handler)
 
     def __del__(self) -> None:
@@ -361,7 +366,17 @@ class DeferredWebSocket(WebSocket):  # type: ignore[misc]
 
     def read_message(self) -> Any:
         self._start()
-        return super().read_message()
+        handler = self.handler
+        if self._messages is None:
+            self._messages = Messages(handler.rfile, handler.socket.sendall, handler.limits or Limits())
+        try:
+            message = self._messages.next()
+        except EOFError:
+            raise WebSocketError("Unexpected EOF while reading a message") from None
+        if isinstance(message, Close):
+            self.close(*message)
+            return None
+        return message
 
     def send_frame(self, message: Any, opcode: int) -> None:
         self._start()

@@ -117,6 +117,19 @@ class Reader(Protocol):
         super().recv_frame(frame)
 
 
+def next_piece(reader: Reader | None, rest: memoryview, long: int) -> tuple[bytes, int]:
+    """Return what of these bytes is read in one go, and how much of its last frame is still to come.
+
+    That is a few short frames, and of a long one all that is here. `long` is what this returned the last time.
+    """
+    size = long
+    if not size and (reader is None or is_between_frames(reader)):
+        while size < _PIECE_BYTES and (frame := size_of_frame(rest[size:])):
+            size += frame
+    piece = rest[: size or _PIECE_BYTES].tobytes()
+    return piece, max(size - len(piece), 0)
+
+
 class WebSocket(Connection):
     """Messages both ways. `reader` is borrowed from a pool while a message is arriving and given back between two.
 
@@ -200,16 +213,9 @@ class WebSocket(Connection):
 
     def _piece(self, rest: memoryview) -> bytes:
         """Part from the rest what is read in one go: a few short frames, of a long one all that is here."""
-        size = self.long or _PIECE_BYTES
-        if not self.long and (self.reader is None or _is_between_frames(self.reader)):
-            size = 0
-            while size < _PIECE_BYTES and (frame := size_of_frame(rest[size:])):
-                size += frame
-            self.long = size
-        piece = rest[: size or _PIECE_BYTES]
-        self.long = max(self.long - len(piece), 0)
+        piece, self.long = next_piece(self.reader, rest, self.long)
         self.rest = rest[len(piece) :] or None
-        return piece.tobytes()
+        return piece
 
     def _read(self, data: bytes) -> None:
         reader = self.reader
@@ -253,7 +259,7 @@ class WebSocket(Connection):
             return
         for data in owed:
             self.write(data)
-        if self.parts is None and reader.current_size is None and _is_between_frames(reader):
+        if self.parts is None and reader.current_size is None and is_between_frames(reader):
             self.reader = None
             self.late_tick = 0
             if len(_POOL) < _POOL_SIZE:
@@ -511,7 +517,7 @@ class WebSocket(Connection):
         return super().reset(reason, position)
 
 
-def _is_between_frames(reader: Protocol) -> bool:
+def is_between_frames(reader: Protocol) -> bool:
     """Does the parser wait for the first byte of a frame?"""
     waiting = getattr(reader.parser, "gi_yieldfrom", None)
     return not reader.reader.buffer and getattr(waiting, "__name__", "") == "at_eof"

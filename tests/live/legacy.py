@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import os
 from collections import OrderedDict
 from typing import Any
 
 from geventwebsocket import Resource, WebSocketApplication, WebSocketError
 from geventwebsocket.protocols.base import BaseProtocol
 
-from cometware import Channel, Client, Cometware
+from cometware import Channel, Client, Cometware, Limits
 
 
 class Deliberate(Exception):
@@ -129,7 +131,7 @@ VIEWS = {
     "/closed": lambda environ, start_response: text(start_response, "200 OK", str(len(closed))),
 }
 
-channel = Channel()
+channel = Channel(limits=Limits(**json.loads(os.environ.get("LIMITS", "{}"))))
 
 
 @channel.on_message

@@ -166,3 +166,81 @@ def test_a_plain_page_of_a_resource(resource: Server) -> None:
 def test_the_channel_beside_a_resource(resource: Server) -> None:
     with open_websocket(resource.port) as line:
         assert line.send(masked(1, b"ours")).frame() == (1, b"ours")
+
+
+# What strangers may send to it is bounded, too
+
+
+@pytest.fixture(scope="module")
+def strict() -> Iterator[Server]:
+    limits = {"max_message_bytes": 100_000, "message_seconds": 1}
+    with serve(limits, application="tests.live.legacy:app") as server:
+        yield server
+
+
+def fragment(opcode: int, payload: bytes, *, fin: bool = False) -> bytes:
+    frame = masked(opcode, payload)
+    return frame if fin else bytes([frame[0] & 0x7F]) + frame[1:]
+
+
+def test_a_frame_that_is_not_masked_is_refused(strict: Server) -> None:
+    with open_websocket(strict.port, "/echo") as line:
+        assert line.send(b"\x81\x02hi").close_code() == 1002
+
+
+@pytest.mark.parametrize("first", [b"\xf1", b"\x83", b"\x09", b"\x80"])
+def test_a_frame_that_breaks_a_rule_is_refused(strict: Server, first: bytes) -> None:
+    with open_websocket(strict.port, "/echo") as line:
+        assert line.send(first + b"\x80\0\0\0\0").close_code() == 1002
+
+
+def test_a_message_over_four_times_the_limit_is_refused_by_its_head(strict: Server) -> None:
+    with open_websocket(strict.port, "/echo") as line:
+        assert line.send(b"\x82\xff" + (400_001).to_bytes(8, "big") + b"\0\0\0\0").close_code() == 1009
+    with open_websocket(strict.port, "/echo") as line:
+        line.send(fragment(2, b"x" * 50_000))
+        for _ in range(7):
+            line.send(fragment(0, b"x" * 50_000))
+        assert line.send(b"\x80\x81").close_code() == 1009
+
+
+def test_a_thousand_fragments_are_one_message(port: int) -> None:
+    with open_websocket(port, "/echo") as line:
+        line.send(fragment(2, b"x" * 64) + fragment(0, b"x" * 64) * 999 + fragment(0, b"", fin=True))
+        assert line.frame() == (2, b"x" * 64_000)
+
+
+def test_a_message_that_is_never_finished_ends_its_connection(strict: Server) -> None:
+    for beginning in (b"\x81", masked(1, b"x" * 200)[:50], fragment(1, b"half of it")):
+        with open_websocket(strict.port, "/echo") as line:
+            assert line.send(beginning).close_code() == 1008
+
+
+def test_pings_do_not_prolong_a_message(strict: Server) -> None:
+    with open_websocket(strict.port, "/echo") as line:
+        line.send(fragment(1, b"half of it"))
+        opcode = 10
+        while opcode == 10:
+            opcode, payload = line.send(masked(9, b"")).frame()
+        assert (opcode, payload[:2]) == (8, (1008).to_bytes(2, "big"))
+
+
+def test_who_says_nothing_for_longer_than_a_message_may_take_stays(strict: Server) -> None:
+    with open_websocket(strict.port, "/echo") as line, open_websocket(strict.port, "/echo") as other:
+        assert other.send(fragment(1, b"half of it")).close_code() == 1008  # a second is over
+        assert line.send(masked(1, b"still here")).frame() == (1, b"still here")
+
+
+def test_text_that_is_none_is_refused(strict: Server) -> None:
+    with open_websocket(strict.port, "/echo") as line:
+        assert line.send(masked(1, b"\xff")).close_code() == 1007
+    with open_websocket(strict.port, "/echo") as line:
+        assert line.send(masked(8, (3000).to_bytes(2, "big") + b"bye")).close_code() == 3000
+
+
+def test_a_flood_of_short_frames_leaves_others_their_turn(strict: Server) -> None:
+    with open_websocket(strict.port, "/echo") as line:
+        line.send(masked(9, b"") * 20_000)
+        assert strict.get("/page") == "a page, websocket: False"
+        for _ in range(20_000):
+            assert line.frame() == (10, b"")
