@@ -25,7 +25,9 @@ class Pinged(NamedTuple):
 
 
 class Left(NamedTuple):
-    """The client says that it does not come back."""
+    """The client says that it goes: it has left when so many seconds are over and it has not come back."""
+
+    wait_seconds: float = 0
 
 
 Event: TypeAlias = Received | Pinged | Left
@@ -44,6 +46,7 @@ HISTORY_LOST = 4002
 REPLACED = 4003
 AWAY = 4004
 LATER = 4005
+LEFT = 4006
 UNAUTHORISED = 4401
 FORBIDDEN = 4403
 REVOKED = 4410

@@ -94,7 +94,7 @@ def _event(shape: Any, tagged: bool) -> Event:
         if "ping" in shape:
             return Pinged()
         if "close" in shape:
-            return Left()
+            return Left(_patience(shape["close"]))
         raise BadFrame("shape", f"expected data, event, ping or close, got only {shown(', '.join(shape), 80)}")
     number = shape.get("n")
     if number is not None and not (type(number) is int and 1 <= number <= MAX_NUMBER):
@@ -114,6 +114,14 @@ def _event(shape: Any, tagged: bool) -> Event:
     except ValueError as error:
         raise BadFrame("shape", f"data: {error}") from None
     return Received(event, data, number, asks)
+
+
+def _patience(how: Any) -> float:
+    """How many seconds does a goodbye ask to wait for its client?"""
+    wait: Any = how.get("wait", 0) if isinstance(how, dict) else 0
+    if isinstance(wait, bool) or not isinstance(wait, int | float) or not wait >= 0:
+        raise BadFrame("shape", f"close.wait: expected a number of seconds, 0 or more, got {shown(repr(wait), 40)}")
+    return wait
 
 
 def _text(body: str | bytes) -> str:

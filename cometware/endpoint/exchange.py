@@ -69,7 +69,7 @@ class Exchange:
         """Where this request comes from, as it is counted; empty: nobody knows."""
         return str(self.environ.get("cometware.address", ""))
 
-    def admit(self, transport: str, dialect: str) -> Admission:
+    def admit(self, transport: str, dialect: str, *, leaves: bool = False) -> Admission:
         """Let the client in (`transports.opening.admit`).
 
         Raises:
@@ -79,7 +79,7 @@ class Exchange:
         if self.worker.meters is not None and transport != "post":
             self.check_connections(user, begins=transport != "poll")
         why = self.reasons.of(transport, self.asked, self.server, self.environ)
-        return admit(self.worker, self.asked, user, self.environ, transport, dialect, why)
+        return admit(self.worker, self.asked, user, self.environ, transport, dialect, why, leaves=leaves)
 
     def check_connections(self, user: str | None = None, *, begins: bool = True) -> None:
         """May this request become a connection? One that only asks (a poll) is none that `begins`, but may be held, too.
@@ -114,6 +114,10 @@ class Exchange:
         """Find the open client that this user has with a key, by a request that was surely no foreign page's."""
         record = self.worker.roster.find(client_id(key, self.ask_user()))
         return record if record is not None and record.state is State.OPEN and not record.doubtful else None
+
+    def is_known(self, key: str) -> bool:
+        """Is this user's client with a key here, on whichever worker?"""
+        return self.worker.roster.find(client_id(key, self.ask_user())) is not None
 
     def respond(self, response: Response) -> Iterable[bytes]:
         """Give an ordinary answer."""

@@ -6,7 +6,7 @@ import secrets
 from collections.abc import Sequence
 
 from cometware.client import Client
-from cometware.core.events import TOO_MANY, Close, Event, Left
+from cometware.core.events import LEFT, TOO_MANY, Close, Event, Left
 from cometware.endpoint.answers import ask_to_wait, error_response, json_response
 from cometware.endpoint.exchange import Exchange
 from cometware.endpoint.gate import doubted
@@ -38,7 +38,13 @@ def post(exchange: Exchange) -> Response:
     dialect = "native" if asked.native else "plain"
     if asked.key is None:
         return _once(exchange, events, dialect, len(body))
-    admission = exchange.admit(Ticket.transport, dialect)
+    goodbyes = [event for event in events if isinstance(event, Left)]
+    leaves = bool(goodbyes) and len(goodbyes) == len(events)
+    if leaves and goodbyes[0].wait_seconds and not exchange.is_known(asked.key):
+        return json_response(200, {"accepted": 0})
+    admission = exchange.admit(Ticket.transport, dialect, leaves=leaves)
+    if leaves and admission.close is not None and admission.close.code == LEFT:
+        return json_response(200, {"accepted": 0})
     if admission.close is not None:
         code, reason = admission.close
         return error_response(410, "closed", reason or "this client was closed", close=code)

@@ -34,6 +34,8 @@ class Record:
     whether it came at all after it was opened. `position` is what was put down for it (`Roster.put_down`). `cookie` and
     `site` are all that is kept of its requests, and only if there are hooks.
 
+    `departure` is what it has in the worker's wheel once it said goodbye (`Clients.leave`).
+
     With several workers (`SharedRecord`), `is_home` tells whether its home is here, `moved_until` how long the worker from
     which it came may have an older connection of it, by `time.monotonic()`.
     """
@@ -49,6 +51,7 @@ class Record:
         "connections",
         "cookie",
         "data",
+        "departure",
         "dialect",
         "doubtful",
         "early",
@@ -86,6 +89,7 @@ class Record:
         self.close: Close | None = None
         self.state = State.OPENING
         self.settled: Any = None
+        self.departure: Any = None
         self.connections: tuple[Any, ...] = ()
         self.cookie: str | None = None
         self.site: Any = None
@@ -224,6 +228,14 @@ class Roster(Protocol):
 
     def is_idle(self, record: Record) -> Idle:
         """May a client without a connection here be ended, its grace being over? Waits."""
+        ...
+
+    def leaves(self, record: Record) -> Idle:
+        """May a client be ended that said goodbye and did not come back here? Not if it came to another worker. Waits."""
+        ...
+
+    def bury(self, record: Record) -> None:
+        """A client that was about to be opened here said goodbye before: it has ended, as `record.close` says. Waits."""
         ...
 
     def may_close(self, record: Record) -> bool:

@@ -277,6 +277,21 @@ def expire(known: Facts | None, worker: str) -> Callable[[Facts], Facts]:
     return change
 
 
+def depart(worker: str) -> Callable[[Facts], Facts]:
+    """It said goodbye: it ends if its home is here, whatever else others know of it."""
+
+    def change(facts: Facts) -> Facts:
+        is_here = facts.home == worker and facts.state == OPEN
+        return replace(facts, state=ENDED, ender=worker) if is_here else facts
+
+    return change
+
+
+def bury(why: Close) -> Callable[[Facts], Facts]:
+    """It said goodbye before it came: it never was here, and is told why if it comes after all."""
+    return lambda facts: replace(facts, state=ENDED, close=why) if facts.state == OPENING else facts
+
+
 def reprieve(facts: Facts, worker: str) -> Facts:
     """This worker has ended it without being told so, and nobody has acted on it: it goes on."""
     mine = facts.state == ENDED and facts.ender == worker

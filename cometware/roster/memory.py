@@ -85,6 +85,12 @@ class MemoryRoster:
     def is_idle(self, record: Record) -> Idle:
         return Idle.YES
 
+    def leaves(self, record: Record) -> Idle:
+        return Idle.YES
+
+    def bury(self, record: Record) -> None:
+        pass
+
     def may_close(self, record: Record) -> bool:
         return True
 

@@ -192,13 +192,21 @@ class SharedRoster:
 
     def is_idle(self, record: Record) -> Idle:
         assert isinstance(record, SharedRecord)
+        if record.is_home and record.facts.away and time.monotonic() < record.moved_until:
+            return Idle.BUSY  # the worker from which it came may take it back
+        return self._end_at_home(record, change.expire(record.facts, self.worker))
+
+    def leaves(self, record: Record) -> Idle:
+        assert isinstance(record, SharedRecord)
+        return self._end_at_home(record, change.depart(self.worker))
+
+    def _end_at_home(self, record: SharedRecord, how: Callable[[Facts], Facts]) -> Idle:
+        """End a client whose home is here, as far as this change allows it."""
         if not record.is_home or record.facts.birth in self._ending:
             return Idle.ELSEWHERE
-        if record.facts.away and time.monotonic() < record.moved_until:
-            return Idle.BUSY  # the worker from which it came may take it back
         record.is_home = False  # who comes while this is being decided asks the store
         try:
-            _, facts = self._change_record(record, change.expire(record.facts, self.worker))
+            _, facts = self._change_record(record, how)
         except LogUnavailable:
             record.is_home = True
             raise
@@ -208,6 +216,10 @@ class SharedRoster:
             return Idle.BUSY
         self._ending.add(facts.birth)
         return Idle.YES
+
+    def bury(self, record: Record) -> None:
+        assert record.close is not None
+        self._change_record(record, change.bury(record.close))
 
     def may_close(self, record: Record) -> bool:
         if not isinstance(record, SharedRecord):

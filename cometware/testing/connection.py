@@ -150,10 +150,13 @@ class Connection:
         failures = self.client.failures if error["code"] == "handler" else []
         raise Failed(error["code"], error["message"]) from next(reversed(failures), None)
 
-    def leave(self) -> None:
-        """Say goodbye and go: the application's `on_close` is told `left`."""
+    def leave(self, wait_seconds: float = 0) -> None:
+        """Say goodbye and go: the application's `on_close` is told `left`.
+
+        With `wait_seconds` that is so when they are over and this client has not come back: as a page does that is reloaded.
+        """
         if not self.plain:
-            self._far.send({"close": True})
+            self._far.send({"close": {"wait": wait_seconds}})
             self._settle()
         self.drop()
 

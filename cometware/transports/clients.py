@@ -8,14 +8,14 @@ from __future__ import annotations
 import json
 import time
 from collections import OrderedDict, deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING
 
 import gevent
 
-from cometware.core.entry import Entry
-from cometware.core.events import REVOKED, Close
+from cometware.core.entry import Entry, Message
+from cometware.core.events import LEFT, REVOKED, Close
 from cometware.core.wheel import ticks
 from cometware.errors import LogUnavailable
 from cometware.roster.base import Idle, Record, State
@@ -30,6 +30,34 @@ if TYPE_CHECKING:
 _LONG_AWAY_SECONDS = 10.0
 """Who has been away for so long goes, if there is no other room."""
 _LOOKED_AT = 1000
+
+
+_LEFT = Close(LEFT, "this client said goodbye a moment ago")
+_LEFT_SECONDS = 2.0
+"""How long a client that said goodbye is told so: requests of its own may still be on their way, and must not open it anew."""
+
+
+class Later:
+    """Something that is to be done at a tick, in the worker's wheel."""
+
+    __slots__ = ("began", "call", "slot", "tick", "worker")
+
+    def __init__(self, worker: Worker, call: Callable[[], None], seconds: float) -> None:
+        self.worker = worker
+        self.call = call
+        self.began = worker.wheel.tick
+        self.tick = worker.tick_after(seconds)
+        self.slot = -1
+        worker.put(self, self.tick)
+
+    def due(self, tick: int) -> None:
+        if tick >= self.tick:
+            self.call()
+        else:
+            self.worker.put(self, self.tick)
+
+    def lost(self, reason: str) -> None:
+        """Its call has failed, and the log says why."""
 
 
 class Clients:
@@ -53,6 +81,8 @@ class Clients:
         record.connections = (*others, connection)
         record.has_returned = True
         record.away_tick = self._worker.wheel.tick + self._grace_of(record)
+        if record.departure is not None:
+            self._came_back(record)
         for other in others:
             if isinstance(other, Poll):
                 other.beat()
@@ -121,6 +151,8 @@ class Clients:
 
     def polled(self, record: Record, *, stays: bool) -> None:
         """A poll was answered at once. One that `stays` is the client's newest connection; another one only looks."""
+        if record.departure is not None:
+            self._came_back(record)
         for other in record.connections if stays else ():
             if isinstance(other, Poll):
                 other.beat()
@@ -241,6 +273,8 @@ class Clients:
         self._worker.inboxes.end(record, reason)
         if close is None or record.key is None:
             self.forget(record)
+        elif close is _LEFT:
+            self._bury(record)
         else:
             self.is_away(record)
 
@@ -257,11 +291,75 @@ class Clients:
         for connection in connections:
             connection.end(close)
 
-    def leave(self, connection: Connection) -> None:
-        """The client itself says goodbye."""
+    # Goodbyes
+
+    def leave_by(self, connection: Connection, wait_seconds: float) -> None:
+        """A client says goodbye on a connection. If it has a newer one, it has come back already."""
         record = connection.record
-        if record is not None:
-            self.close(record, Close(1000, "left"), "left")
+        if record is not None and (not wait_seconds or record.connections[-1:] == (connection,)):
+            self.leave(record, wait_seconds)
+
+    def leave(self, record: Record, wait_seconds: float) -> None:
+        """A client says goodbye: it has left now, or after so many seconds, at most its grace, unless it comes back."""
+        seconds = min(wait_seconds, self._worker.limits.grace_seconds)
+        if not seconds:
+            self._left(record, _LEFT)
+        elif record.is_home:
+            self._came_back(record)
+            record.departure = Later(self._worker, lambda: self._depart(record), seconds)
+        else:
+            details = json.dumps({"code": 1000, "reason": "left", "wait": seconds})
+            self._worker.log.append(Message("close", details, (f"client:{record.id}",), kind="close"))
+
+    def _came_back(self, record: Record) -> None:
+        departure, record.departure = record.departure, None
+        if departure is not None:
+            self._worker.unput(departure)
+
+    def _depart(self, record: Record) -> None:
+        """The time of a goodbye is over. A goodbye may come late: who has a connection that came just before it, stays."""
+        departure, record.departure = record.departure, None
+        came = record.away_tick - self._grace_of(record)
+        if record.state is not State.OPEN or (record.connections and came >= 2 * departure.began - departure.tick):
+            return
+        if self._worker.roster.is_shared:
+            gevent.spawn(self._depart_unless_elsewhere, record)
+        else:
+            self._left(record, None)
+
+    def _depart_unless_elsewhere(self, record: Record) -> None:
+        try:
+            if self._worker.roster.leaves(record) is Idle.YES:
+                self._left(record, None)
+        except LogUnavailable:
+            pass  # its grace is left
+
+    def _left(self, record: Record, told: Close | None) -> None:
+        connections = record.connections
+        self.ended(record, "left", told)
+        for connection in connections:
+            connection.end(Close(1000, "left"))
+
+    def bury(self, record: Record) -> None:
+        """A client has said goodbye that was never here. If it comes after all, it is told so for a while.
+
+        Raises:
+            LogUnavailable: Other workers cannot be told.
+        """
+        record.state, record.close = State.ENDED, _LEFT
+        self._bury(record)
+        self._worker.roster.bury(record)
+
+    def _bury(self, record: Record) -> None:
+        record.departure = Later(self._worker, lambda: self.forget(record), _LEFT_SECONDS)
+
+    def told(self, record: Record) -> None:
+        """A client was told why it has ended: once, whether it may come back is for `user` and `on_open` to decide."""
+        if record.close is None or record.close.code != LEFT:
+            if record.dialect != "sockjs":  # whose client asks again
+                self.forget(record)
+        elif self._worker.roster.is_shared:
+            self._worker.roster.forget(record)  # the store knows
 
     def control(self, entry: Entry) -> None:
         """Do what a control asks of the connections that are here."""
@@ -277,6 +375,9 @@ class Clients:
             if message.kind in ("join", "leave"):
                 self._worker.roster.moved(record, message.kind, details["room"])
                 self._worker.dispatcher.move(record, message.kind, details["room"])
+            elif "wait" in details:
+                if record.is_home:
+                    self.leave(record, details["wait"])
             else:
                 self.close(record, Close(details["code"], details["reason"]))
 

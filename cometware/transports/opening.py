@@ -49,11 +49,19 @@ class Admission(NamedTuple):
 
 
 def admit(
-    worker: Worker, asked: Asked, user: str | None, environ: Environ, transport: str, dialect: str, why: str = ""
+    worker: Worker,
+    asked: Asked,
+    user: str | None,
+    environ: Environ,
+    transport: str,
+    dialect: str,
+    why: str = "",
+    *,
+    leaves: bool = False,
 ) -> Admission:
     """Let a client in, or find that it is in already. May wait: for `on_open`, or for a racing request's.
 
-    `why` tells the cause of its transport.
+    `why` tells the cause of its transport. `leaves`: all that it says is goodbye; one that is not here is not opened for that.
 
     Raises:
         Refused: The application does not want it, there is no room (503), or there are too many new ones (429).
@@ -73,7 +81,9 @@ def admit(
     if opened or not doubtful:  # else a stranger's page could lend this visitor's cookies to a client of its own
         worker.channel.remember(record, environ)
     record.address = address
-    if opened:
+    if opened and leaves:
+        _bury(worker, record)
+    elif opened:
         _open(worker, record, Client(worker.channel, record, transport, dialect, environ))
     elif record.state is State.OPENING:
         _await_opening(worker, record)
@@ -85,8 +95,7 @@ def admit(
         worker.clients.close(record, record.close)  # before its control has come through the log
     if record.state is State.ENDED:
         close = record.close or Close(1000)
-        if record.dialect != "sockjs":  # whose client asks again
-            worker.clients.forget(record)  # it is told once; whether it may come back is for `user` and `on_open` to decide
+        worker.clients.told(record)
         return Admission(record, begin, opened, close=close)
     return _resume(worker, asked, record, begin, opened, other_user)
 
@@ -182,6 +191,13 @@ def _open(worker: Worker, record: Record, client: Client) -> None:
 def _catch_up(worker: Worker, record: Record) -> None:
     try:
         worker.roster.catch_up(record)
+    except LogUnavailable:
+        raise _away() from None
+
+
+def _bury(worker: Worker, record: Record) -> None:
+    try:
+        worker.clients.bury(record)
     except LogUnavailable:
         raise _away() from None
 

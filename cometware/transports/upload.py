@@ -11,7 +11,7 @@ from gevent.event import Event as Signal
 from werkzeug.http import parse_options_header
 
 from cometware.client import Client, Environ
-from cometware.core.events import Close, Event, Left, Received
+from cometware.core.events import Event, Left, Received
 from cometware.core.forms import field
 from cometware.core.text import is_length, shown
 from cometware.dialects.base import Dialect
@@ -166,11 +166,12 @@ class Ticket:
 def upload(worker: Worker, record: Record, events: Sequence[Event], dialect: str) -> Answer:
     """Hand over the messages of a client with a key, and wait until they are handled; not if it leaves with them."""
     messages = [event for event in events if isinstance(event, Received)]
-    if any(isinstance(event, Left) for event in events):
+    goodbye = next((event for event in events if isinstance(event, Left)), None)
+    if goodbye is not None:
         ticket = Ticket(dialect, len(messages))
         for event in messages:
             worker.inboxes.deliver(record, event, ticket)
-        worker.clients.close(record, Close(1000, "left"), "left")
+        worker.clients.leave(record, goodbye.wait_seconds)
         return Answer(200, {"accepted": record.accepted})
     if messages:
         try:

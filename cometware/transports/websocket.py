@@ -309,7 +309,7 @@ class WebSocket(Connection):
                 self.write(self.shape.heartbeat(worker.position_of(self)))
             for event in events:
                 if isinstance(event, Left):
-                    worker.clients.leave(self)
+                    worker.clients.leave_by(self, event.wait_seconds)
                 elif self.record is not None:
                     worker.inboxes.deliver(self.record, event, self)
         except UnicodeDecodeError as error:
