@@ -11,7 +11,7 @@ import pytest
 from tests.cluster.workers import Cluster, cluster
 from tests.live.clients import Client, Ended, EventStream, LongPoll, Stream, WebSocket
 
-LIMITS = {"heartbeat_seconds": 0.5, "poll_seconds": 0.5, "overlap_seconds": 2, "lease_seconds": 1.5, "grace_seconds": 1}
+LIMITS = {"heartbeat_seconds": 0.5, "poll_seconds": 0.5, "overlap_seconds": 2, "lease_seconds": 1.5, "grace_seconds": 4}
 HEARTBEATS = 10
 """So many of them are longer than a lease and an overlap."""
 OLDER: tuple[type[Client], ...] = (WebSocket, EventStream, Stream)
