@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import sys
-from typing import Any
+from datetime import timedelta
+from typing import Any, NamedTuple
 
 import click
 import gevent.exceptions  # noqa: F401  (gunicorn's worker needs it whole)
@@ -12,7 +13,7 @@ from gunicorn.app.base import BaseApplication
 from gunicorn.arbiter import Arbiter
 from gunicorn.errors import HaltServer
 from gunicorn.glogging import Logger
-from gunicorn.workers.ggevent import GeventPyWSGIWorker, PyWSGIHandler
+from gunicorn.workers.ggevent import GeventPyWSGIWorker
 
 from cometware.core.logger import fit
 from cometware.core.masking import masked_url
@@ -86,15 +87,28 @@ class Log(Logger):  # type: ignore[misc]
         return {name: fit(value) if isinstance(value, str) else value for name, value in atoms.items()}
 
 
+class _Response(NamedTuple):
+    """What gunicorn's access log asks of a response."""
+
+    status: str
+    headers: list[tuple[str, str]]
+    sent: int
+
+
 class _Handler(Handler):
+    """Ours, with a line for each answer in gunicorn's access log: also for a request that was refused, and has no environ."""
+
     def log_request(self) -> None:
         if self.taken:
             return
-        method, target, version = [*str(self.requestline).split(" ", 2), "-", "-", "-"][:3]
-        if self.environ is None or self.environ["RAW_URI"] != target:  # it was refused before it had an environ of its own
-            self.environ = {"REQUEST_METHOD": method, "RAW_URI": target, "SERVER_PROTOCOL": version}
-            self.response_headers: list[tuple[str, str]] = []
-        PyWSGIHandler.log_request(self)
+        first_line = [*fit(self.requestline or "").split(" ", 2), "-", "-", "-"]
+        environ = dict(zip(("REQUEST_METHOD", "RAW_URI", "SERVER_PROTOCOL"), first_line, strict=False))
+        headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in self.response_headers or ()]
+        response = _Response(self._orig_status or "000", headers, self.response_length)
+        took = timedelta(seconds=max(0.0, self.time_finish - self.time_start))
+        environ |= {name: fit(value) for name, value in (self.environ or {}).items() if isinstance(value, str)}
+        asked = [(name, fit(value)) for name, value in self.headers.items()]
+        self.server.log.access(response, asked, environ, took)
 
 
 class Process(GeventPyWSGIWorker):  # type: ignore[misc]
@@ -119,6 +133,7 @@ class Process(GeventPyWSGIWorker):  # type: ignore[misc]
         if is_first:
             where = ", ".join(f"http://{sock.getsockname()[0]}:{sock.getsockname()[1]}" for sock in self.sockets)
             what = f" · {', '.join(ALL_TRANSPORTS)} at {found.path} · log {masked_url(found.channel.url)}" if found else ""
-            click.echo(f"cometware: {self.app.application} on {where} · {self.cfg.workers} workers{what}")
+            name = getattr(self.app, "application", None) or self.app.app_uri  # its own, or gunicorn's
+            click.echo(f"cometware: {name} on {where} · {self.cfg.workers} workers{what}")
         if found is not None:
             found.warn_of_processes(aloud=is_first)

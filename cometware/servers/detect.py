@@ -16,6 +16,6 @@ def detect(environ: dict[str, Any], start_response: Any) -> Server:
     return (
         server
         or find_gevent_worker(environ, start_response)
-        or find_stock_pywsgi(environ)
+        or find_stock_pywsgi(environ, start_response)
         or find_threaded(environ, start_response)
     )

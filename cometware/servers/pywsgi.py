@@ -44,7 +44,7 @@ _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 _WEBSOCKET_KEY = re.compile(r"[A-Za-z0-9+/]{22}==\Z")
 _LINGER_SECONDS = 2.0
 """How long a refused body is read on after its answer."""
-_LOGGED_BYTES = 8192
+LOGGED_BYTES = 8192
 _GONE = (errno.EPIPE, errno.ECONNRESET, errno.ECONNABORTED, errno.ETIMEDOUT, errno.ENOTCONN, errno.ESHUTDOWN)
 """What a socket says whose client has gone: nobody's fault, and no traceback."""
 
@@ -137,6 +137,7 @@ class Handler(Parking, WebSocketHandler):  # type: ignore[misc]
     def _refuse(self, status: str, why: str) -> None:
         """Say what is wrong with a request, and end its connection: where the next one begins, nobody knows."""
         self.time_finish = time.time()
+        self.environ, self._head = {}, None
         try:
             self._say_refused(status, why)
         finally:
@@ -253,7 +254,7 @@ class Handler(Parking, WebSocketHandler):  # type: ignore[misc]
     def format_request(self) -> str:
         """Write the line of the access log, but no bearer: whoever reads a client's key is that client. Nor is there a
         character in it that is more than text to a terminal."""
-        self.requestline = shown(self.requestline or "", _LOGGED_BYTES).replace('"', '\\"')
+        self.requestline = shown(self.requestline or "", LOGGED_BYTES).replace('"', '\\"')
         return masked(str(super().format_request()))
 
     def log_request(self) -> None:

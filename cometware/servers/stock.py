@@ -14,8 +14,9 @@ class StockPywsgi(Parking):
     gevent-websocket's handler says 101 before the application runs; it chooses no subprotocol that we could name.
     """
 
-    def __init__(self, environ: dict[str, Any], rfile: Any, sock: Any) -> None:
+    def __init__(self, environ: dict[str, Any], rfile: Any, sock: Any, handler: Any) -> None:
         self._rfile = rfile
+        self._handler = handler
         self.socket = sock
         self.has_upgraded = environ.get("wsgi.websocket") is not None
         self.name = "gevent-websocket" if self.has_upgraded else "pywsgi"
@@ -33,14 +34,16 @@ class StockPywsgi(Parking):
         if websocket is not None:
             websocket.closed = True
             websocket.stream = None
+        if getattr(self._handler, "response_headers", "") is None:  # gunicorn's access log goes through them
+            self._handler.response_headers = []
         return Taken(sock, early)
 
 
-def find_stock_pywsgi(environ: dict[str, Any]) -> Server | None:
-    """Find the socket of a gevent server; None if this is another one."""
+def find_stock_pywsgi(environ: dict[str, Any], start_response: Any) -> Server | None:
+    """Find the socket of a gevent server, and its handler behind `start_response`; None if this is another server."""
     stream = environ.get("wsgi.input")
     rfile = getattr(stream, "rfile", stream)
     sock = getattr(getattr(rfile, "raw", None), "_sock", None)
     if sock is None or not type(sock).__module__.startswith("gevent."):
         return None
-    return StockPywsgi(environ, rfile, sock)
+    return StockPywsgi(environ, rfile, sock, getattr(start_response, "__self__", None))
