@@ -11,6 +11,7 @@ from weakref import WeakSet, finalize
 
 from cometware.client import Client, Environ
 from cometware.core import data as _data
+from cometware.core import kept
 from cometware.core.data import Data
 from cometware.core.entry import Entry, Message, Position, audiences, event_name
 from cometware.core.events import REVOKED, Close, close_code
@@ -251,8 +252,16 @@ class Channel:
             self.hooks.remember(record, environ)
 
     def request_of(self, environ: Environ) -> dict[str, str]:
-        """Return what another worker would need to remember of this request; nothing, if there are no hooks."""
-        return {} if self.hooks is None or not self.roster.is_shared else self.hooks.request_of(environ)
+        """Return what another worker would need to remember of this request; nothing, if there are no hooks.
+
+        Raises:
+            Refused: It is too much to be remembered (431).
+        """
+        if self.hooks is None:
+            return {}
+        request = self.hooks.request_of(environ)
+        kept.check("cookies", kept.size_of(request), self.limits.max_kept_bytes)
+        return request if self.roster.is_shared else {}
 
     # The store, opened at first use in each process
 

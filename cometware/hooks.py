@@ -221,8 +221,7 @@ class AppHooks:
             actions = understand(answer.body, answer.content_type)
         except ValueError as error:
             raise BadAnswer(f"POST {self._path}{name} was answered with {answer.status}, but {error}") from None
-        most = self._channel.limits.max_waiting_messages
-        if len(actions.publish) > most:
+        if actions.publish and len(actions.publish) > (most := self._channel.limits.max_waiting_messages):
             told = f"{len(actions.publish)} messages to publish; Limits.max_waiting_messages allows {most}"
             raise BadAnswer(f"POST {self._path}{name} was answered with {told}")
         for room in actions.join:

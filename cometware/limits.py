@@ -65,6 +65,9 @@ class Limits:
     """Requests of the channel to the wrapped application that may run beside each other in a worker."""
     max_clients: int = 100_000
     """Clients that one worker keeps; the next one is refused with 503."""
+    max_kept_bytes: int = 32 * 1024
+    """Bytes of a request's head that are kept for later: of a Socket.IO client's first request, or its `auth`, until its
+    namespaces are open; of its cookies, where there are hooks. Who would have more kept is refused with 431."""
     response_bytes: int = 128 * 1024
     """A stream of SockJS ends when it has carried this much, and its client begins the next: browsers keep all of one."""
 

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 ANY = "*"
 OPAQUE = frozenset({"null", "file://"})
 """Origins that anybody's page can have: any site's sandboxed frame is `null`, any file `file://`."""
-_ORIGIN = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[!-~]+\Z")
+_ORIGIN = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[!-~]{1,500}\Z")
 _WRITTEN = re.compile(
     r"(?P<scheme>[a-z][a-z0-9+.-]*)://(?P<host>\[[0-9a-f:.]+\]|(?:\*\.)?[a-z0-9._-]+)(?::(?P<port>[0-9]+))?\Z"
 )

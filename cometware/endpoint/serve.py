@@ -38,6 +38,8 @@ from cometware.transports.worker import Worker
 
 _HANDLER_THREADS = 8
 """Native threads for handlers where the server's own requests run in threads, unless `threads` says otherwise."""
+_ACCEPT_CHARACTERS = 1000
+"""Of an `Accept`; no browser's is longer, and what is remembered of strangers is bounded."""
 _ACCEPTS = 32
 """Values of `Accept` that are remembered."""
 _DISCARDED_BYTES = 32 * 1024 * 1024
@@ -252,7 +254,7 @@ def facts(environ: Environ) -> Facts:
     offered = environ.get("HTTP_SEC_WEBSOCKET_PROTOCOL", "")
     return Facts(
         method=environ["REQUEST_METHOD"],
-        accept=_accepted(environ.get("HTTP_ACCEPT", "")),
+        accept=_accepted(environ.get("HTTP_ACCEPT", "")[:_ACCEPT_CHARACTERS]),
         content_type=parse_options_header(environ.get("CONTENT_TYPE", ""))[0],
         upgrade=environ.get("HTTP_UPGRADE", ""),
         connection=environ.get("HTTP_CONNECTION", ""),

@@ -23,6 +23,7 @@ _MOST = 100
 """Objects that are looked at in search of the application."""
 _DEBUG_HOSTS = (".localhost", "127.0.0.1", "[::1]")
 _HOSTS = 128
+_HOST_CHARACTERS = 300
 """Hosts whose answer is remembered."""
 _OUTSIDE = "put ProxyFix around it, the outermost: app.wsgi_app = ProxyFix(app.wsgi_app, x_host=1) behind Comet(app)"
 
@@ -88,7 +89,12 @@ class Site:
         return self._found
 
 
-_is_among = lru_cache(_HOSTS)(is_among)
+_among = lru_cache(_HOSTS)(is_among)
+
+
+def _is_among(host: str, hosts: tuple[str, ...]) -> bool:
+    """The same, remembered; what is longer than a name can be (RFC 1035 §2.3.4) is none of them."""
+    return len(host) <= _HOST_CHARACTERS and _among(host, hosts)
 
 
 @lru_cache(8)

@@ -8,6 +8,8 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from cometware.client import Environ
+from cometware.core import kept
+from cometware.core.data import dumps
 from cometware.core.entry import Position
 from cometware.core.keys import is_key
 from cometware.core.negotiation import Asked, Transport
@@ -18,6 +20,8 @@ from cometware.transports.session import Session
 from cometware.transports.worker import Worker
 
 _FAREWELLS = 1000
+_NEWCOMERS_BYTES = 64 * 1024 * 1024
+"""What sessions keep of their first requests that are in no namespace yet; beyond, the oldest of them ends."""
 
 
 class Engine:
@@ -37,18 +41,22 @@ class Engine:
         self.find_user = find_user
         self.recovery = recovery
         self.sessions: dict[str, Session] = {}
-        self._newcomers: OrderedDict[str, Session] = OrderedDict()
+        self._newcomers: OrderedDict[str, tuple[Session, int]] = OrderedDict()
+        self._kept_bytes = 0
         self.home = home
         """The name of this process (`servers.passed`), with which the id of each of its sessions begins."""
         self._farewells: OrderedDict[str, tuple[float, bytes]] = OrderedDict()
 
     def open(self, version: int, environ: Environ, *, base64: bool) -> Session:
-        """Begin a session.
+        """Begin a session. Of `environ`, its namespaces ask later.
 
         Raises:
-            Refused: There are too many (503), or too many new ones come from this address (429).
+            Refused: There are too many (503), too many new ones come from this address (429), or it is too much to be
+                kept (431).
         """
         worker, limits = self.worker, self.worker.limits
+        size = kept.size_of(environ)
+        kept.check("a head", size, limits.max_kept_bytes)
         if worker.meters is not None:
             wait = worker.meters.sessions.take(environ.get("cometware.address"), 1, worker.now())
             if wait is not None:
@@ -56,17 +64,23 @@ class Engine:
         if len(self.sessions) >= limits.max_clients and not self._make_room():
             raise Refused(503, f"this worker keeps {limits.max_clients} sessions; see Limits.max_clients")
         session = Session(self, self.home + secrets.token_urlsafe(24), version, environ, base64=base64)
-        self.sessions[session.sid] = self._newcomers[session.sid] = session
+        self.sessions[session.sid] = session
+        self._newcomers[session.sid] = session, size
+        self._kept_bytes += size
+        while self._kept_bytes > _NEWCOMERS_BYTES:
+            next(iter(self._newcomers.values()))[0].close("protocol")
         return session
 
     def joined(self, session: Session) -> None:
         """A session has come into a namespace: it stays when there is no room."""
-        self._newcomers.pop(session.sid, None)
+        _, size = self._newcomers.pop(session.sid, (session, 0))
+        self._kept_bytes -= size
 
     def _make_room(self) -> bool:
         """There are too many sessions: let the oldest go that never came into a namespace. Is there one?"""
         while self._newcomers:
-            _, session = self._newcomers.popitem(last=False)
+            session, _ = next(iter(self._newcomers.values()))
+            self.joined(session)
             if session.namespaces.is_idle:
                 session.close("protocol")
                 return True
@@ -85,7 +99,7 @@ class Engine:
     def ended(self, session: Session) -> None:
         """Forget a session."""
         del self.sessions[session.sid]
-        self._newcomers.pop(session.sid, None)
+        self.joined(session)
 
     def tell_once(self, sid: str, farewell: bytes, seconds: float) -> None:
         """Keep for a while what the next poll of a session is to be told, though it has ended."""
@@ -97,8 +111,9 @@ class Engine:
         """Let a client into a namespace; return also what it is told. May wait.
 
         Raises:
-            Refused: The application does not want it.
+            Refused: The application does not want it, or its `auth` is too much to be kept (431).
         """
+        kept.check("auth", len(dumps(auth)), self.worker.limits.max_kept_bytes)
         worker = self.namespaces[namespace]()
         environ = {**session.namespaces.environ, "cometware.auth": auth}
         user = None if self.find_user is None else worker.who(self.find_user, environ)
