@@ -128,8 +128,9 @@ class Cometware:
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         forks.is_serving = True
         path = environ.get("PATH_INFO", "")
-        if "cometware.server" in environ:
-            environ["cometware.server"].limits = self.channel.limits
+        server = environ.get("cometware.server")
+        if server is not None:
+            server.limits = self.channel.limits
         elif "RAW_URI" in environ:
             self._mask(environ, path)
         for prefix, foreign in self._foreign.items():
