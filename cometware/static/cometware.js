@@ -292,8 +292,8 @@
       });
     }
     holder.style.display = 'none';
-    holder.innerHTML = '<iframe name="' + name + '"></iframe><form method="post" accept-charset="utf-8" target="' + name +
-      '"><textarea name="d"></textarea></form>';
+    holder.innerHTML = '<iframe name=' + name + '></iframe><form method=post accept-charset=utf-8 target=' + name +
+      '><textarea name=d></textarea></form>';
     document.body.appendChild(holder);
     form = holder.lastChild;
     form.action = link.to(1);
@@ -783,6 +783,12 @@
         countedTo(error.accepted);
         link.sent = 0;
         flush();
+      } else if (error.wait_seconds) {
+        link.sent = 1e9; // nothing before the wait is over, then the same numbers again
+        later(error.wait_seconds * 1000, function () {
+          link.sent = 0;
+          flush();
+        });
       } else if (/closed|busy/.test(error.code)) lost(link, error.message);
       else fire('error', error);
     }

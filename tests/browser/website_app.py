@@ -17,11 +17,14 @@ import gevent
 from flask import Flask, jsonify, redirect, request
 from gevent.event import Event
 
-from cometware import Channel, Client, Cometware, Limits, Refused
+from cometware import Channel, Client, Cometware, Limits, Rate, Rates, Refused
 
 app = Flask(__name__)
 app.secret_key = "not a secret: this is a test"
-limits = Limits(**json.loads(os.environ.get("LIMITS", "{}")))
+wanted = json.loads(os.environ.get("LIMITS", "{}"))
+if "rates" in wanted:
+    wanted["rates"] = Rates(**{name: Rate(*pair) for name, pair in wanted["rates"].items()})
+limits = Limits(**wanted)
 channel = Channel(limits=limits, around=app.app_context)
 said: defaultdict[str, list[Any]] = defaultdict(list)
 opened: list[str] = []
