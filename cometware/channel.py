@@ -13,7 +13,7 @@ from cometware.client import Client, Environ
 from cometware.core import data as _data
 from cometware.core import kept
 from cometware.core.data import Data
-from cometware.core.entry import Entry, Message, Position, audiences, event_name
+from cometware.core.entry import Entry, Message, Position, audiences, event_name, left_out
 from cometware.core.events import REVOKED, Close, close_code
 from cometware.core.masking import masked_url
 from cometware.limits import Limits
@@ -36,6 +36,10 @@ class Hooks(Protocol):
     def remember(self, record: Record, environ: Environ) -> None: ...
 
     def request_of(self, environ: Environ) -> dict[str, str]: ...
+
+
+ANY_EVENT = "*"
+_LIFE = frozenset({"open", "close"})
 
 
 class Channel:
@@ -104,24 +108,24 @@ class Channel:
         *,
         event: str = "message",
         to: str | Iterable[str] = "*",
-        but: str | None = None,
+        but: str | Iterable[str] | None = None,
         once: str | None = None,
     ) -> Position:
         """Put a message into the log and return its place. Everybody in the audiences gets it, once, in this order.
 
         `to` is one audience or several: `*`, `client:<id>`, `user:<name>`, `room:<name>`. `but` is the id of a client that
-        is left out. `once` is a key of yours for this message, like an order's number: with the same key again, nothing is
-        published and the first place is returned (as long as `Limits.once_seconds` and `once_keys` remember it), so that a
-        retry is harmless. May be called from any thread.
+        is left out, or several. `once` is a key of yours for this message, like an order's number: with the same key again,
+        nothing is published and the first place is returned (as long as `Limits.once_seconds` and `once_keys` remember it),
+        so that a retry is harmless. May be called from any thread.
 
         Raises:
-            ValueError: JSON cannot hold the data, the event's name is reserved, an audience is none, or the key is empty
-                or over 256 characters.
+            ValueError: JSON cannot hold the data, the event's name is reserved, an audience or a client's id is none, or the
+                key is empty or over 256 characters.
             LogUnavailable: The log cannot be reached; the message may or may not be in it.
         """
         if once is not None and (not isinstance(once, str) or not 0 < len(once) <= 256):
             raise ValueError(f"once={once!r:.100}: expected a key of 1 to 256 characters")
-        return self.log.append(Message(event_name(event), _data.encode(data), audiences(to), but), once)
+        return self.log.append(Message(event_name(event), _data.encode(data), audiences(to), left_out(but)), once)
 
     def recent(self, to: str | Iterable[str] = "*", n: int = 50) -> list[Data]:
         """Return the data of the newest `n` messages to these audiences, oldest first.
@@ -216,7 +220,11 @@ class Channel:
         return self._register("close", handler)
 
     def on(self, event: str) -> Callable[[Handler], Handler]:
-        """Call `handler(client, data)` for each message with this event name."""
+        """Call `handler(client, data)` for each message with this event name.
+
+        With `"*"`, call `handler(client, event, data)` for each message that no other handler is for, `message` too; what
+        hooks there are, are not asked then.
+        """
         name = event_name(event)
         return lambda handler: self._register(name, handler)
 
@@ -228,11 +236,13 @@ class Channel:
 
     def handles(self, event: str) -> bool:
         """Is there a handler for this event? (Life-cycle names are never a client's event.)"""
-        return event in self._handlers or (self.hooks is not None and self.hooks.handles(event))
+        return event in self._handlers or ANY_EVENT in self._handlers or (self.hooks is not None and self.hooks.handles(event))
 
     def call(self, event: str, client: Client, *arguments: Any) -> Any:
         """Run a handler inside `around`, then keep what it changed in `client.data`; return what it returned."""
         handler = self._handlers.get(event)
+        if (handler is None and event not in _LIFE) or event == ANY_EVENT:
+            handler, arguments = self._handlers.get(ANY_EVENT), (event, *arguments)
         if handler is None:
             return None
         with self._around():
@@ -244,7 +254,8 @@ class Channel:
 
     def hooks_for(self, event: str) -> Hooks | None:
         """Return who answers to this event in the place of a handler."""
-        return None if event in self._handlers else self.hooks
+        is_handled = event in self._handlers or (ANY_EVENT in self._handlers and event not in _LIFE)
+        return None if is_handled else self.hooks
 
     def remember(self, record: Record, environ: Environ) -> None:
         """Keep of a client's request what hooks will need; nothing, if there are none."""

@@ -95,7 +95,7 @@ def send(
 @click.argument("data")
 @click.option("--event", default="message", show_default=True, metavar="NAME")
 @click.option("--to", "audiences", multiple=True, metavar="AUDIENCE", help="room:NAME, user:NAME, client:ID; * unless given.")
-@click.option("--but", metavar="ID", help="Leave this client out.")
+@click.option("--but", multiple=True, metavar="ID", help="Leave this client out; may be given several times.")
 @click.option("--once", metavar="KEY", help="With the same key again, nothing is published: a retry is harmless.")
 @click.option("--name", default="comet", show_default=True, help="Which channel of this store.")
 @_as_json
@@ -104,7 +104,7 @@ def publish(
     data: str,
     event: str,
     audiences: tuple[str, ...],
-    but: str | None,
+    but: tuple[str, ...],
     once: str | None,
     name: str,
     is_json: bool,

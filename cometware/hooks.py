@@ -24,7 +24,7 @@ from cometware.channel import Channel
 from cometware.client import Client, Environ
 from cometware.core import data as _data
 from cometware.core.data import Data
-from cometware.core.entry import Message, audiences, event_name
+from cometware.core.entry import Message, audiences, event_name, left_out
 from cometware.core.text import shown
 from cometware.errors import CometwareError, Refused
 from cometware.roster.base import Record
@@ -361,10 +361,10 @@ def _message(index: int, item: Data) -> Message:
     to, but = item.get("to", "*"), item.get("but")
     if not isinstance(to, str | list):
         raise ValueError(f"{where}: to: expected an audience or a list of them, got {_short(to)}")
-    if not isinstance(but, str | None):
-        raise ValueError(f"{where}: but: expected the id of a client, got {_short(but)}")
+    if not isinstance(but, str | list | None):
+        raise ValueError(f"{where}: but: expected the id of a client or a list of them, got {_short(but)}")
     try:
-        return Message(event_name(item.get("event", "message")), _data.encode(item["data"]), audiences(to), but)
+        return Message(event_name(item.get("event", "message")), _data.encode(item["data"]), audiences(to), left_out(but))
     except (ValueError, TypeError) as error:
         raise ValueError(f"{where}: {error}") from None
 

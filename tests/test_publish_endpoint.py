@@ -57,6 +57,11 @@ def test_several_are_published_in_their_order(client: Client, channel: Channel) 
     assert [(position, data) for position, *_, data in published(channel)] == list(zip(told, (1, None, 2), strict=True))
 
 
+def test_several_are_left_out(client: Client, channel: Channel) -> None:
+    assert post(client, [{"data": 1, "but": ["a", "b"]}, {"data": 2, "but": []}]).status_code == 200
+    assert [but for _, _, _, but, _ in published(channel)] == [("a", "b"), None]
+
+
 def test_the_same_key_twice_publishes_once(client: Client, channel: Channel) -> None:
     answers = [post(client, {"data": 1, "once": "order 7"}).get_data() for _ in range(2)]
     assert answers[0] == answers[1]
@@ -91,7 +96,9 @@ def test_it_is_off_unless_there_is_a_token(token: str | None) -> None:
         ({"data": 1, "to": "ann"}, "shape: to='ann': expected '*', 'client:<id>', 'user:<name>' or 'room:<name>'"),
         ({"data": 1, "to": [["room:a"]]}, "shape: to: expected an audience or an array of them, got [['room:a']]"),
         ({"data": 1, "to": []}, "shape: to=[]: expected at least one audience"),
-        ({"data": 1, "but": 7}, "shape: but: expected the id of a client, got 7"),
+        ({"data": 1, "but": 7}, "shape: but: expected the id of a client or an array of them, got 7"),
+        ({"data": 1, "but": ["a", 7]}, "shape: but: expected the id of a client or an array of them, got ['a', 7]"),
+        ({"data": 1, "but": ""}, "shape: but='': expected the id of a client"),
         ({"data": 1, "once": ""}, "shape: once: expected a key of 1 to 256 characters, got ''"),
         ({"data": {"$bytes": "?"}}, "shape: $bytes: not base64"),
         ([{"data": 1}, {"data": 2, "to": "ann"}], "shape: message 1: to='ann': expected"),

@@ -46,4 +46,4 @@ def within(entries: list[Entry], limit_bytes: int) -> tuple[list[Entry], bool]:
 def is_mail(entry: Entry, client: str) -> bool:
     """Is an entry that is addressed to this client's audiences to be shown to it?"""
     message = entry.message
-    return not message.is_control and (message.but is None or message.but != client)
+    return not message.is_control and (message.but is None or client not in message.left_out)

@@ -48,9 +48,10 @@ class Position(NamedTuple):
 class Message:
     """What an application publishes: an event with data for audiences, not yet in the log.
 
-    `json` is the data, encoded once and for all. `kind` is "" for mail; "reply" or "error" for the answer to a client's
-    message `number`; and "join", "leave", "close", "revoke" for a control (`is_control`), which changes who hears what and
-    is never shown to anybody. `cost_bytes` is about what it occupies in memory.
+    `json` is the data, encoded once and for all. `but` is the id of a client that is left out, or a tuple of several. `kind`
+    is "" for mail; "reply" or "error" for the answer to a client's message `number`; "call" for an event that a client is to
+    acknowledge by that number; and "join", "leave", "close", "revoke" for a control (`is_control`), which changes who hears
+    what and is never shown to anybody. `cost_bytes` is about what it occupies in memory.
     """
 
     __slots__ = ("but", "cost_bytes", "event", "is_control", "json", "kind", "number", "to")
@@ -60,7 +61,7 @@ class Message:
         event: str,
         json: str,
         to: tuple[str, ...] = (EVERYBODY,),
-        but: str | None = None,
+        but: str | tuple[str, ...] | None = None,
         kind: str = "",
         number: int = 0,
     ) -> None:
@@ -71,7 +72,14 @@ class Message:
         self.kind = kind
         self.number = number
         self.is_control = kind in CONTROLS
-        self.cost_bytes = 400 + len(json) + sum(map(len, to))
+        self.cost_bytes = 400 + len(json) + sum(map(len, to)) + (0 if but is None else sum(map(len, but)))
+
+    @property
+    def left_out(self) -> tuple[str, ...]:
+        """The ids of all clients that are left out."""
+        if self.but is None:
+            return ()
+        return (self.but,) if isinstance(self.but, str) else self.but
 
 
 def shown_bytes(message: Message) -> int:
@@ -108,6 +116,24 @@ def audiences(to: str | Iterable[str]) -> tuple[str, ...]:
         if audience != EVERYBODY and not (isinstance(audience, str) and _AUDIENCE.match(audience)):
             raise ValueError(f"to={audience!r}: expected '*', 'client:<id>', 'user:<name>' or 'room:<name>'")
     return (EVERYBODY,) if EVERYBODY in several else several
+
+
+def left_out(but: str | Iterable[str] | None) -> str | tuple[str, ...] | None:
+    """Check and unite the clients of `publish(but=…)`; one stays by itself, as most are.
+
+    Raises:
+        ValueError: One of them is no client's id.
+    """
+    if but is None:
+        return None
+    try:
+        several = (but,) if isinstance(but, str) else tuple(dict.fromkeys(but))
+    except TypeError:
+        several = (but,)  # type: ignore[assignment]
+    for id in several:
+        if not isinstance(id, str) or not id:
+            raise ValueError(f"but={id!r:.100}: expected the id of a client, like client.id, or several")
+    return several if len(several) > 1 else several[0] if several else None
 
 
 def event_name(name: str) -> str:

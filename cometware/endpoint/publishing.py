@@ -7,7 +7,7 @@ from typing import Any
 from cometware.channel import Channel
 from cometware.client import Environ
 from cometware.core.data import parse, untagged
-from cometware.core.entry import audiences, event_name
+from cometware.core.entry import audiences, event_name, left_out
 from cometware.core.text import shown
 from cometware.dialects.base import check_number
 from cometware.endpoint.answers import error_response, json_response
@@ -85,9 +85,9 @@ def _options(shape: Any) -> dict[str, Any]:
     to, but, once = shape.get("to", "*"), shape.get("but"), shape.get("once")
     if not isinstance(to, str) and not (isinstance(to, list) and all(isinstance(one, str) for one in to)):
         raise ValueError(f"to: expected an audience or an array of them, got {shown(repr(to), 80)}")
-    if but is not None and not isinstance(but, str):
-        raise ValueError(f"but: expected the id of a client, got {shown(repr(but), 80)}")
+    if not isinstance(but, str | None) and not (isinstance(but, list) and all(isinstance(one, str) for one in but)):
+        raise ValueError(f"but: expected the id of a client or an array of them, got {shown(repr(but), 80)}")
     if once is not None and not (isinstance(once, str) and 0 < len(once) <= 256):
         raise ValueError(f"once: expected a key of 1 to 256 characters, got {shown(repr(once), 80)}")
     event = event_name(shape.get("event", "message"))
-    return {"data": untagged(shape.get("data")), "event": event, "to": audiences(to), "but": but, "once": once}
+    return {"data": untagged(shape.get("data")), "event": event, "to": audiences(to), "but": left_out(but), "once": once}

@@ -192,9 +192,9 @@ class Dispatcher:
             return self._direct(entries)
         owed: dict[Connection, list[int]] = {}
         for index, entry in enumerate(entries):
-            but = entry.message.but
+            left_out = () if entry.message.but is None else entry.message.left_out
             for connection in self._listeners(entry.message.to):
-                if but is None or connection.record is None or connection.record.id != but:
+                if not left_out or connection.record is None or connection.record.id not in left_out:
                     mine = owed.setdefault(connection, [])
                     if not mine or mine[-1] != index:
                         mine.append(index)
@@ -208,9 +208,10 @@ class Dispatcher:
     def _direct(self, entries: Sequence[Entry]) -> list[tuple[tuple[Shape, Sequence[Entry]], list[Connection]]]:
         """The same for one entry: who hears it at all hears all of it."""
         message = entries[0].message
+        left_out = () if message.but is None else message.left_out
         groups: dict[Shape, dict[Connection, None]] = {}
         for connection in self._listeners(message.to):
-            if message.but is None or connection.record is None or connection.record.id != message.but:
+            if not left_out or connection.record is None or connection.record.id not in left_out:
                 groups.setdefault(connection.shape, {})[connection] = None
         return [((shape, entries), list(connections)) for shape, connections in groups.items()]
 

@@ -138,17 +138,23 @@ def test_send_fails_where_the_application_does(server: Server, url: str) -> None
 # publish
 
 
+LEFT_OUT = ("--but", "c1", "--but", "c2")
+
+
 def test_publish_puts_a_message_into_the_log_of_the_servers(tmp_path: Path) -> None:
     store = f"sqlite:///{tmp_path}/channel.db"
     status, position, errors = cometware("publish", store, "hello", "--once", "1", "--name", "shop")
     assert (status, errors) == (0, "")
     assert cometware("publish", store, "hello", "--once", "1", "--name", "shop") == (0, position, "")
-    order = cometware("publish", store, '{"order": 7}', "--json", "--event", "order", "--to", "room:a", "--to", "user:b")
+    order = cometware(
+        "publish", store, '{"order": 7}', "--json", "--event", "order", "--to", "room:a", "--to", "user:b", *LEFT_OUT
+    )
     assert order[0] == 0
     (entry,) = Channel(store, name="shop").recent_entries()
     assert (str(entry.position), entry.data) == (position.strip(), "hello")
     (entry,) = Channel(store).recent_entries("user:b")
     assert (entry.message.event, entry.message.to, entry.data) == ("order", ("room:a", "user:b"), {"order": 7})
+    assert entry.message.left_out == ("c1", "c2")
 
 
 @pytest.mark.parametrize(

@@ -62,6 +62,11 @@ class LogContract(ABC):
         assert (message.event, message.json, message.to) == ("order", '{"a":1}', ("room:a", "user:b"))
         assert (message.but, message.kind, message.number) == ("me", "reply", 7)
 
+    def test_an_entry_keeps_all_who_are_left_out(self, log: Log) -> None:
+        log.append(Message("m", "1", ("room:a",), ("me", "you", "\u00e9")))
+        (entry,) = log.since(0)
+        assert (entry.message.to, entry.message.but) == (("room:a",), ("me", "you", "\u00e9"))
+
     def test_a_reader_gets_its_own_mail_and_the_position_behind_it(self, log: Log) -> None:
         for to in ("room:a", "room:b", "room:a"):
             log.append(Message("m", "1", (to,)))

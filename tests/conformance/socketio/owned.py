@@ -7,7 +7,7 @@ import os
 from typing import Any
 from urllib.parse import parse_qsl
 
-from cometware import Channel, Client, Cometware, Limits
+from cometware import Args, Channel, Client, Cometware, Limits
 
 channel = Channel(limits=Limits(**json.loads(os.environ.get("LIMITS", "{}"))))
 asked: list[str | None] = []
@@ -23,6 +23,11 @@ def echo(client: Client, data: Any) -> Any:
 @channel.on_message
 def said(client: Client, data: Any) -> None:
     client.send(data)
+
+
+@channel.on("*")
+def anything(client: Client, event: str, data: Any) -> Any:
+    return [event, list(data) if isinstance(data, Args) else data]
 
 
 def user(environ: dict[str, Any]) -> str | None:
