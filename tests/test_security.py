@@ -14,10 +14,20 @@ import cometware
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = (ROOT / "docs/security.md").read_text()
 NAMED = sorted(set(re.findall(r"`((?:tests|benchmarks|cometware|docs)/[\w./-]+)`", PAGE)))
-SETTINGS = sorted(set(re.findall(r"\b(Limits|Cometware|Channel|Rates)(?:\.|\()(\w+)(?:=|\b)", PAGE)))
+SETTINGS = sorted(set(re.findall(r"\b(Limits|Cometware|Channel|Rates|Handler)(?:\.|\()(\w+)(?:=|\b)", PAGE)))
 ROWS = [line for line in PAGE.splitlines() if line.startswith("| ") and line.count("|") == 5]
 TOPICS = [
-    *("bearer", "two polls", "hold the loop", "?last=", "evict the history", "old browser", "Basic", "scheme or port"),
+    *(
+        "bearer",
+        "two polls",
+        "smuggling",
+        "hold the loop",
+        "?last=",
+        "evict the history",
+        "old browser",
+        "Basic",
+        "scheme or port",
+    ),
     *("Host", "copy of the cookie", "Redis", "0600", "handlers owe", "presence", "/comet/status", "lines of the log", "token"),
     *(
         "Least versions",
@@ -43,7 +53,7 @@ def test_a_file_that_the_page_names_is_there_and_a_test_has_tests(name: str) -> 
 def test_a_setting_that_the_page_names_is_one(owner: str, name: str) -> None:
     kind = getattr(cometware, owner)
     names = {field.name for field in dataclasses.fields(kind)} if dataclasses.is_dataclass(kind) else set()
-    assert name in names | set(inspect.signature(kind).parameters)
+    assert name in names | set(inspect.signature(kind).parameters) | set(vars(kind))
 
 
 def test_each_threat_names_what_holds_it() -> None:
