@@ -125,7 +125,8 @@ class Channel:
         """
         if once is not None and (not isinstance(once, str) or not 0 < len(once) <= 256):
             raise ValueError(f"once={once!r:.100}: expected a key of 1 to 256 characters")
-        return self.log.append(Message(event_name(event), _data.encode(data), audiences(to), but if but is None else left_out(but)), once)
+        but = but if but is None else left_out(but)
+        return self.log.append(Message(event_name(event), _data.encode(data), audiences(to), but), once)
 
     def recent(self, to: str | Iterable[str] = "*", n: int = 50) -> list[Data]:
         """Return the data of the newest `n` messages to these audiences, oldest first.
