@@ -9,7 +9,7 @@ TESTS ?= tests
 # the order of their names: it begins with the longest files, so that none is left alone at the end
 SIDE_BY_SIDE ?= -n 3 --dist loadfile --no-loadscope-reorder
 
-.PHONY: run run-django test test-all check lint types system system-all client bench bench-workers chaos clean
+.PHONY: run run-django test test-all check lint types system system-all client bench bench-workers chaos fuzz clean
 
 $(READY): setup.cfg pyproject.toml
 	$(PYTHON) -m venv $(VENV) || (apt-get install -y -q python3-venv && $(PYTHON) -m venv $(VENV))
@@ -64,6 +64,12 @@ chaos: SECONDS ?= 600
 chaos: system $(READY)
 	$(BIN)/python -m tests.cluster.chaos --store redis --seconds $(SECONDS) --rate max --requests 100000
 	$(BIN)/python -m tests.cluster.chaos --store sqlite --seconds $(SECONDS) --rate max --requests 100000
+
+# Strangers' words, mutated, for ten minutes: the decoders, the heads of polls and requests, and live workers. A little of it
+# is in make test, too
+fuzz: SECONDS ?= 600
+fuzz: $(READY)
+	$(BIN)/python -m tests.fuzz --seconds $(SECONDS)
 
 clean:
 	rm -rf $(VENV) .tools build *.egg-info
