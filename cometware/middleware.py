@@ -107,7 +107,7 @@ class Cometware:
         if hooks is not None:
             channel.hooks = AppHooks(app, channel, hooks)
         self._endpoint = Endpoint(channel, user, subprotocols, threads)
-        self._in_threads = InThreads(app, threads) if threads else None
+        self._in_threads = InThreads(app, threads, channel.limits) if threads else None
         self._endpoints = {name: self._endpoint_of(name, channels[name], user, subprotocols, threads) for name in channels}
         for_sockjs = SockJSService(self._endpoint, self._gate, sockjs_script, cookie=sockjs_cookie)
         for_socketio = SocketIOService(self._endpoints, self._gate, recovery=recovery)

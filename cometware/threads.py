@@ -5,46 +5,56 @@ from __future__ import annotations
 import io
 import os
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import nullcontext
+from time import monotonic
 from typing import Any, BinaryIO, cast
 
 import gevent
+from gevent.lock import BoundedSemaphore
 from gevent.threadpool import ThreadPool
 
 from cometware.client import Environ
-from cometware.core.text import is_length
+from cometware.limits import Limits
 from cometware.logs.base import real_lock
+from cometware.transports.pieces import read_pieces
 
 _AHEAD_BYTES = 1024 * 1024
 """A request's body up to this size is read before a thread is taken for it; a larger one as the application asks for it."""
 _PIECE_BYTES = 16 * 1024
-_PIECE_SECONDS = 60.0
-"""How long a thread waits for the next piece of a body."""
 
 
 class InThreads:
     """A WSGI application that runs another one in a pool of threads.
 
     Its body is read, and its answer written, by the greenlet that serves the connection: sockets of gevent belong to the
-    thread of their loop.
+    thread of their loop. A thread that waits for a body is a stranger's to hold, so half of them at most may; whoever sends
+    another large body waits for its turn without a thread.
     """
 
-    def __init__(self, app: Any, threads: int) -> None:
+    def __init__(self, app: Any, threads: int, limits: Limits | None = None) -> None:
         self._app = app
         self._threads = threads
+        self._limits = limits or Limits()
         self._pool: ThreadPool | None = None
         self._process = 0
 
     def __call__(self, environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
-        body = _body_of(environ)
-        answer = _Answer(self._app, {**environ, "wsgi.input": body, "wsgi.multithread": True})
         pool = self._pool_here()
         try:
-            chunks = pool.apply(answer.begin)
-        except BaseException:
-            pool.apply(answer.close)
-            raise
+            body = self._body_of(environ)
+        except TimeoutError:
+            start_response("408 Request Timeout", [("Connection", "close"), ("Content-Length", "0")])
+            return []
+        answer = _Answer(self._app, {**environ, "wsgi.input": body, "wsgi.multithread": True})
+        place = self._readers if isinstance(body, io.BufferedReader) else nullcontext()
+        with place:
+            try:
+                chunks = _apply(pool, answer.begin)
+            except BaseException:
+                _apply(pool, answer.close)
+                raise
         if answer.head is None:
-            pool.apply(answer.close)
+            _apply(pool, answer.close)
             raise AssertionError("the application did not call start_response() before its first output")
         write = start_response(*answer.head)
         for data in answer.written:
@@ -52,13 +62,40 @@ class InThreads:
         if isinstance(chunks, list | tuple):
             body.close()
             return chunks
-        return _Rest(pool, answer, chunks)
+        return _Rest(pool, answer, chunks, place)
 
     def _pool_here(self) -> ThreadPool:
         """Return the threads of this process; made at the first request, and again after a fork."""
         if self._pool is None or self._process != os.getpid():
             self._pool, self._process = ThreadPool(self._threads), os.getpid()
+            self._readers = BoundedSemaphore(max(1, self._threads // 2))
         return self._pool
+
+    def _body_of(self, environ: Environ) -> BinaryIO:
+        """Return a request's body for its thread. A small one is read first: who sends it slowly holds no thread."""
+        stream, length = environ["wsgi.input"], environ.get("CONTENT_LENGTH") or ""
+        if length.isdigit() and int(length) <= _AHEAD_BYTES:
+            with _Clock(self._limits).running(int(length)):
+                return io.BytesIO(b"".join(read_pieces(stream, int(length))))
+        if length.isdigit() or (environ.get("wsgi.input_terminated") and environ.get("HTTP_TRANSFER_ENCODING")):
+            left = int(length) if length.isdigit() else None
+            return cast("BinaryIO", io.BufferedReader(_Body(stream, left, _Clock(self._limits)), _PIECE_BYTES))
+        return io.BytesIO()
+
+
+def _apply(pool: ThreadPool, function: Callable[[], Any]) -> Any:
+    """Run a function in a thread and wait for it. Who asked is told what it raises, and tells it; the pool does not, too."""
+
+    def attempt() -> tuple[Any, BaseException | None]:
+        try:
+            return function(), None
+        except BaseException as error:
+            return None, error
+
+    result, error = pool.apply(attempt)
+    if error is not None:
+        raise error
+    return result
 
 
 class _Answer:
@@ -105,29 +142,34 @@ class _Answer:
 class _Rest:
     """The output behind the first piece, each piece made in a thread."""
 
-    def __init__(self, pool: ThreadPool, answer: _Answer, first: bytes | None) -> None:
+    def __init__(self, pool: ThreadPool, answer: _Answer, first: bytes | None, place: Any) -> None:
         self._pool = pool
+        self._place = place
         self._answer = answer
         self._next: bytes | None = first
 
     def __iter__(self) -> Iterator[bytes]:
         while self._next is not None:
             yield self._next
-            self._next = self._pool.apply(self._answer.next)
+            with self._place:
+                self._next = _apply(self._pool, self._answer.next)
 
     def close(self) -> None:
-        self._pool.apply(self._answer.close)
+        _apply(self._pool, self._answer.close)
 
 
-def _body_of(environ: Environ) -> BinaryIO:
-    """Return a request's body for its thread. A small one is read first, so that who sends it slowly holds no thread."""
-    stream, length = environ["wsgi.input"], environ.get("CONTENT_LENGTH") or ""
-    if is_length(length) and int(length) <= _AHEAD_BYTES:
-        return io.BytesIO(stream.read(int(length)) if int(length) else b"")
-    if is_length(length) or (environ.get("wsgi.input_terminated") and environ.get("HTTP_TRANSFER_ENCODING")):
-        left = int(length) if is_length(length) else None
-        return cast("BinaryIO", io.BufferedReader(_Body(stream, left), _PIECE_BYTES))
-    return io.BytesIO()
+class _Clock:
+    """How long a body may take: `body_seconds`, and longer as long as it comes at `body_bytes_per_second` in all."""
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._began = monotonic()
+
+    def running(self, received: int) -> Any:
+        """Return a context that ends in a TimeoutError when so many bytes have taken too long."""
+        seconds, rate = self._limits.body_seconds, self._limits.body_bytes_per_second
+        error = TimeoutError(f"a body slower than Limits.body_seconds={seconds:g} and body_bytes_per_second={rate}")
+        return gevent.Timeout(max(0.0, self._began + seconds + received / rate - monotonic()), error)
 
 
 class _Body(io.RawIOBase):
@@ -137,9 +179,11 @@ class _Body(io.RawIOBase):
     application that refuses by the head of a request never sees the body.
     """
 
-    def __init__(self, stream: Any, left: int | None) -> None:
+    def __init__(self, stream: Any, left: int | None, clock: _Clock) -> None:
         self._stream = stream
         self._left = left
+        self._clock = clock
+        self._received = 0
         self._loop = gevent.get_hub().loop
 
     def readable(self) -> bool:
@@ -148,6 +192,7 @@ class _Body(io.RawIOBase):
     def readinto(self, buffer: Any) -> int:
         size = min(len(buffer), _PIECE_BYTES if self._left is None else self._left)
         data = self._read(size) if size else b""
+        self._received += len(data)
         if self._left is not None:
             self._left = self._left - len(data) if data else 0
         buffer[: len(data)] = data
@@ -161,7 +206,7 @@ class _Body(io.RawIOBase):
 
         def read() -> None:
             try:
-                with gevent.Timeout(_PIECE_SECONDS, TimeoutError(f"no piece of the request's body for {_PIECE_SECONDS:g} s")):
+                with self._clock.running(self._received + size):
                     results.append(self._stream.read(size))
             except BaseException as error:
                 results.append(error)

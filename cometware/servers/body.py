@@ -7,6 +7,7 @@ from time import monotonic
 from typing import Any, Protocol
 
 from gevent.pywsgi import _InvalidClientInput
+from werkzeug.exceptions import BadRequest
 
 from cometware.core.chunks import BadChunk, Chunks
 from cometware.limits import Limits
@@ -18,17 +19,29 @@ _CHUNKED_BYTES = 4096
 """What is decoded at once: a millisecond's work in chunks of one byte."""
 
 
-class BadBody(_InvalidClientInput):  # type: ignore[misc]
-    """The body did not come as it should have; where the next request begins, nobody knows. `status` refuses it."""
+class BadBody(_InvalidClientInput, BadRequest):  # type: ignore[misc]
+    """The body did not come as it should have; where the next request begins, nobody knows.
 
-    def __init__(self, why: str, status: str = "400 Bad Request") -> None:
+    An OSError, which each framework expects of a socket, and for Flask and what else is made of Werkzeug an answer: that it is
+    nobody's failure here, and needs no traceback.
+    """
+
+    code = 400
+
+    def __init__(self, why: str) -> None:
         super().__init__(why)
-        self.why = why
-        self.status = status
+        self.description = self.why = why
+        self.response = None
+
+    @property
+    def status(self) -> str:
+        return f"{self.code} {self.name}"
 
 
 class SlowBody(BadBody, TimeoutError):
     """The body did not come in time."""
+
+    code = 408
 
 
 class Reader(Protocol):
@@ -107,7 +120,7 @@ class Body(io.RawIOBase):
         except TimeoutError:
             limits = self._limits
             allowed = f"Limits.body_seconds={limits.body_seconds:g} and body_bytes_per_second={limits.body_bytes_per_second}"
-            self.failed = SlowBody(f"a body slower than {allowed}", "408 Request Timeout")
+            self.failed = SlowBody(f"a body slower than {allowed}")
         raise self.failed
 
     def _known(self, buffer: Any) -> int:

@@ -145,7 +145,8 @@ class Handler(Parking, WebSocketHandler):  # type: ignore[misc]
         self._read_on()
 
     def _say_refused(self, status: str, why: str) -> None:
-        tell(f"a request that is none: {status}", f"refused a request with {status} (from {self.client_address}): {why}")
+        sender = self.client_address[0] if isinstance(self.client_address, tuple) else self.client_address or "a local client"
+        tell(f"a request that is none: {status}", f"refused a request of {sender} with {status}: {why}")
         body = f"{why}\n".encode()
         lines = ("Connection: close", "Content-Type: text/plain; charset=utf-8", f"Content-Length: {len(body)}")
         answer = "\r\n".join((f"HTTP/1.1 {status}", *lines, f"Date: {formatdate(usegmt=True)}", "", "")).encode() + body

@@ -5,16 +5,19 @@ from __future__ import annotations
 import json
 import os
 import sys
+from collections.abc import Iterator
 from typing import Any
 
 from flask import Flask, Response, request
 from gevent import monkey
 
-from cometware import Channel, Client, Cometware
+from cometware import Channel, Client, Cometware, Limits
 
 block = monkey.get_original("time", "sleep")
 app = Flask(__name__)
-channel = Channel()
+options = json.loads(os.environ["LIMITS"])
+threads = options.pop("threads")
+channel = Channel(limits=Limits(**options))
 
 
 @app.get("/block/<float:seconds>")
@@ -46,6 +49,18 @@ def lines() -> tuple[str, int]:
         return str(error), 400
 
 
+@app.post("/lines-later")
+def lines_later() -> Response:
+    """Begin the answer, and only then read."""
+    body = request.environ["wsgi.input"]
+
+    def pieces() -> Iterator[bytes]:
+        yield b"begun"
+        yield from body
+
+    return Response(pieces())
+
+
 @app.get("/pieces")
 def pieces() -> Response:
     return Response(f"{number}\n" for number in range(3))
@@ -62,6 +77,4 @@ def said(client: Client, data: Any) -> None:
     channel.publish(data)
 
 
-app.wsgi_app = Cometware(  # type: ignore[method-assign]
-    app.wsgi_app, channel, threads=json.loads(os.environ["LIMITS"])["threads"]
-)
+app.wsgi_app = Cometware(app.wsgi_app, channel, threads=threads)  # type: ignore[method-assign]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 
 import pytest
 
@@ -85,8 +86,41 @@ def test_a_client_that_leaves_in_the_middle_of_its_upload_gives_its_thread_back(
     assert threaded.request("POST", "/echo", b"still here")[2] == b"still here"
 
 
+CHUNKED = b"POST %b HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n"
+LARGE = b"POST %b HTTP/1.1\r\nHost: x\r\nContent-Length: 5000000\r\n\r\nabc"
+SMALL = b"POST %b HTTP/1.1\r\nHost: x\r\nContent-Length: 50\r\n\r\nabc"
+
+
+@pytest.mark.parametrize("path", [b"/lines", b"/lines-later", b"/echo"])
+@pytest.mark.parametrize("begun", [CHUNKED, LARGE, SMALL])
+def test_bodies_that_do_not_come_leave_threads_to_the_others(threaded: Server, begun: bytes, path: bytes) -> None:
+    with ExitStack() as lines:
+        for _ in range(8):
+            lines.enter_context(Line(threaded.port)).send(begun % path)
+        for _ in range(3):
+            assert threaded.request("GET", "/pieces")[0] == 200
+            assert threaded.request("POST", "/echo", b"small")[2] == b"small"
+
+
+@pytest.mark.parametrize("threads", [0, 2])
+def test_a_body_that_comes_too_slowly_is_refused_and_its_connection_ends(threads: int) -> None:
+    with serve({"threads": threads, "body_seconds": 0.2}, application=APPLICATION) as server:
+        for begun in (CHUNKED, LARGE, SMALL):
+            for path in (b"/lines", b"/echo"):
+                with Line(server.port) as line:
+                    answer = line.send(begun % path).answer()
+                    assert (answer.status, answer.headers["connection"]) in ((400, "close"), (408, "close"))
+                    assert line.read_to_end() == b""
+        assert server.request("POST", "/echo", b"still here")[2] == b"still here"
+
+
+def test_a_body_may_take_longer_if_it_comes_at_the_least_rate() -> None:
+    with serve({"threads": 2, "body_seconds": 0.01, "body_bytes_per_second": 1}, application=APPLICATION) as server:
+        assert server.request("POST", "/echo", b"x" * 3_000_000)[2] == b"x" * 3_000_000
+
+
 def test_without_threads_the_watchdog_names_the_line_that_held_the_loop() -> None:
     with serve({"threads": 0}, application=APPLICATION) as server:
         assert server.request("GET", "/block/1.0")[2] == b"done"
         named = [line for line in server.errors.splitlines() if "event loop was held" in line]
-        assert [line for line in named if "blocking_app.py:22 in blocking_view" in line], named
+        assert [line for line in named if "blocking_app.py:25 in blocking_view" in line], named
