@@ -71,6 +71,26 @@ def post(path: bytes, body: bytes, content_type: bytes = b"text/plain") -> bytes
     return (_POST + b"Content-Length: %d\r\n\r\n%b") % (path, content_type, len(body), body)
 
 
+NATIVE_UPGRADE = UPGRADE.replace(b"/comet", b"/comet?v=1")
+
+
+def frame(opcode: int, payload: bytes = b"", *, fin: bool = True) -> bytes:
+    """Write a frame as a client does, with a mask that changes nothing."""
+    first, size = 0x80 * fin | opcode, len(payload)
+    if size < 126:
+        head = bytes([first, 0x80 | size])
+    elif size < 65536:
+        head = bytes([first, 0xFE]) + size.to_bytes(2, "big")
+    else:
+        head = bytes([first, 0xFF]) + size.to_bytes(8, "big")
+    return head + bytes(4) + payload
+
+
+def array(item: bytes, size: int) -> bytes:
+    """Write a JSON array of about so many bytes."""
+    return b"[%b]" % b",".join([item] * (size // (len(item) + 1)))
+
+
 ATTACKS: Mapping[str, Attack] = {
     "nothing": Attack(b""),
     "pipelined views": Attack(_VIEW * 500, rate=500_000),
@@ -85,6 +105,20 @@ ATTACKS: Mapping[str, Attack] = {
     "an upload without an end": Attack(b"10000\r\n" + b"x" * 65536 + b"\r\n", _CHUNKED % (b"/", b"text/plain")),
     "bad requests": Attack(b"GET / HTTP/1.1\r\nHost : a\r\n\r\n"),
     "half a head": Attack(b"x", b"GET / HTTP/1.1\r\nX: ", rate=1000),
+    "posts of many messages": Attack(post(b"/comet", array(b'{"data":1}', 990_000), b"application/json")),
+    "posts of deep JSON": Attack(post(b"/comet", b'{"data":%b}' % array(b"[]", 990_000), b"application/json")),
+    "posts of tagged JSON": Attack(post(b"/comet", b'{"data":%b}' % array(b'{"$bytes":""}', 990_000), b"application/json")),
+    "posts of a form": Attack(post(b"/comet", b"d=" + b"%5B" * 330_000, b"application/x-www-form-urlencoded")),
+    "pings": Attack(frame(9) * 10_000, UPGRADE),
+    "empty fragments": Attack(frame(0, fin=False) * 10_000, UPGRADE + frame(1, fin=False)),
+    "fragments of one byte": Attack(frame(0, b"x", fin=False) * 10_000, UPGRADE + frame(1, fin=False)),
+    "garbage": Attack(frame(1, b"?") * 9_000, NATIVE_UPGRADE),
+    "echoes": Attack(frame(1, b"E") * 1_000, UPGRADE),
+    "large echoes": Attack(frame(1, b"E" * 250_000), UPGRADE),
+    "arrays of messages": Attack(frame(1, array(b'{"data":"E"}', 13_000)), NATIVE_UPGRADE),
+    "arrays of too many messages": Attack(frame(1, array(b'{"data":"E"}', 990_000)), NATIVE_UPGRADE),
+    "deep JSON": Attack(frame(1, b'{"data":%b}' % array(b"[]", 990_000)), NATIVE_UPGRADE),
+    "messages whose handler fails": Attack(frame(1, b'{"data":1}') * 1_000, NATIVE_UPGRADE),
 }
 
 

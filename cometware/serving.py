@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import importlib
 import os
 import signal
@@ -34,6 +35,8 @@ def run(app: Any, name: str, host: str, port: int, *, access_log: bool) -> None:
     os.register_at_fork(after_in_child=server.socket.close)  # or the address stays taken for as long as a child lives
     shown_host = f"[{host}]" if ":" in host else host or "0.0.0.0"
     click.echo(f"cometware: {name} on http://{shown_host}:{server.server_port} · {_transports(app)}")
+    gc.collect()
+    gc.freeze()  # what the application is made of is not looked through again and again, while everybody waits
     Watchdog().start()
     stopped = gevent.event.Event()
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -201,6 +201,8 @@ def _size(data: Any) -> int:
         while stack and size <= TOKENS:
             one = stack.pop()
             size += len(one)
+            if size > TOKENS:
+                break
             for value in one.values() if isinstance(one, dict) else one:
                 if isinstance(value, dict | list | tuple):
                     stack.append(value)

@@ -95,7 +95,7 @@ class Stage:
         for _ in range(_MAX_ROUNDS):
             gevent.idle()
             moved = [listener.pull() for listener in list(self.listeners)]
-            moved += [turns.is_waited_for for turns in all_turns_here()]
+            moved += [turns.is_waited_for for turns in all_turns_here()[:2]]
             quiet = 0 if any(moved) else quiet + 1
             if quiet == _QUIET_ROUNDS:
                 return

@@ -10,6 +10,7 @@ from cometware.core.framing import Frame
 from cometware.dialects import engineio
 from cometware.dialects.base import Shape
 from cometware.errors import BadFrame
+from cometware.transports.turns import in_turns
 from cometware.transports.websocket import WebSocket
 from cometware.transports.worker import Worker
 
@@ -49,7 +50,7 @@ class EngineSocket(WebSocket):
             self.worker.check_size(len(data))
             packet = engineio.read_packet(data.decode() if self.text else data, session.version)
             if session.socket is self:
-                session.receive(packet)
+                in_turns(len(data), session.receive, packet)
             else:
                 self._probe(session, packet)
         except UnicodeDecodeError as error:

@@ -16,6 +16,7 @@ from weakref import WeakKeyDictionary
 
 from gevent import get_hub
 from gevent.hub import Waiter
+from gevent.lock import BoundedSemaphore
 
 from cometware.core.pacing import PACE
 from cometware.core.pieces import LARGE
@@ -25,6 +26,9 @@ Result = TypeVar("Result")
 
 TURN_SECONDS = 0.005
 """How long what does not wait may work in one round."""
+
+_ONE_BYTES = 64 * 1024
+"""What is larger is understood one by one."""
 
 
 class Turns:
@@ -82,10 +86,13 @@ class Turns:
 
 
 class LoopTurns(NamedTuple):
-    """The turns of one event loop: for reading what strangers send, and for handling it."""
+    """The turns of one event loop: for reading what strangers send, and for handling it. Who understands what is very large
+    holds `large`: nobody is served sooner by several at once, but all that they make is looked through by Python's collector.
+    """
 
     reading: Turns
     handling: Turns
+    large: BoundedSemaphore
 
 
 _turns: WeakKeyDictionary[Any, LoopTurns] = WeakKeyDictionary()
@@ -96,7 +103,7 @@ def all_turns_here() -> LoopTurns:
     hub = get_hub()
     found = _turns.get(hub)
     if found is None:
-        found = _turns[hub] = LoopTurns(Turns(hub.loop), Turns(hub.loop))
+        found = _turns[hub] = LoopTurns(Turns(hub.loop), Turns(hub.loop), BoundedSemaphore())
     return found
 
 
@@ -104,9 +111,13 @@ def in_turns(size: int, call: Callable[..., Result], *arguments: Any) -> Result:
     """Compute something of so many bytes in this greenlet; what is large gives way to what others send."""
     if size <= LARGE:
         return call(*arguments)
-    token = PACE.set(turns_here().pace)
+    turns = all_turns_here()
+    token = PACE.set(turns.reading.pace)
     try:
-        return call(*arguments)
+        if size <= _ONE_BYTES:
+            return call(*arguments)
+        with turns.large:
+            return call(*arguments)
     finally:
         PACE.reset(token)
 

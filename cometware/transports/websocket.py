@@ -26,7 +26,7 @@ from cometware.core.entry import Position
 from cometware.core.events import AWAY, HISTORY_LOST, TOO_MANY, Close, Event, Left, Pinged, Received
 from cometware.core.framing import size_of_frame
 from cometware.core.negotiation import SUBPROTOCOL, NotNegotiable
-from cometware.core.pacing import PACE
+from cometware.core.pieces import LARGE
 from cometware.core.rates import Wait
 from cometware.core.text import shown
 from cometware.core.wheel import ticks
@@ -37,7 +37,7 @@ from cometware.transports.clock import TICK_SECONDS
 from cometware.transports.connection import Connection
 from cometware.transports.poller import READ
 from cometware.transports.report import report
-from cometware.transports.turns import turns_here
+from cometware.transports.turns import in_turns, turns_here
 
 if TYPE_CHECKING:
     from cometware.transports.worker import Worker
@@ -197,7 +197,6 @@ class WebSocket(Connection):
     def _read_on(self) -> None:
         """Read what has arrived, a piece in each go."""
         turns = turns_here()
-        PACE.set(turns.pace)
         try:
             while True:
                 turns.pace()
@@ -292,7 +291,11 @@ class WebSocket(Connection):
         worker = self.worker
         try:
             worker.check_size(len(data))
-            events = self.shape.dialect.receive(data.decode() if self.text else data, worker.limits.max_waiting_messages)
+            body, most = data.decode() if self.text else data, worker.limits.max_waiting_messages
+            if len(data) <= LARGE:
+                events = self.shape.dialect.receive(body, most)
+            else:
+                events = in_turns(len(data), self.shape.dialect.receive, body, most)
             if self.finishing or self.fd < 0:
                 return  # it gave way, and meanwhile this has ended
             record, meters = self.record, worker.meters
