@@ -201,4 +201,4 @@ def test_what_is_to_be_published(body: bytes) -> None:
     environ = create_environ(method="POST", data=body)
     response = publish(CHANNEL, environ)
     assert response.status_code in (200, 400, 413), response.get_data()
-    assert json.loads(response.get_data())
+    assert json.loads(response.get_data()) is not None

@@ -99,9 +99,14 @@ WRITTEN = [
 
 
 class Said(NamedTuple):
-    """All that a stranger sends on one connection; `{KEY}`, `{EPOCH}`, `{SID3}` and `{SID4}` stand for what is known then."""
+    """All that a stranger sends on one connection; `{KEY}`, `{EPOCH}`, `{SID3}` and `{SID4}` stand for what is known then.
+
+    `cut` (in ninths) is where a pause is made; who is `rude` hears no answer.
+    """
 
     data: bytes
+    cut: int = 0
+    rude: bool = False
 
 
 def written(method: bytes, target: bytes, fields: list[bytes], body: bytes) -> Said:
@@ -115,7 +120,16 @@ def framed(target: bytes, frames: list[tuple[bytes, int, bool]]) -> Said:
 
 
 def damaged(said: Said, how: list[mutations.Change]) -> Said:
-    return Said(changed(said.data, how))
+    return said._replace(data=changed(said.data, how))
+
+
+def behind(one: Said, other: Said) -> Said:
+    """Send the second before the first is answered."""
+    return other._replace(data=one.data + other.data)
+
+
+def sent_so(said: Said, cut: int, rude: bool) -> Said:
+    return said._replace(cut=cut, rude=rude)
 
 
 methods = st.sampled_from([b"GET", b"POST", b"POST", b"OPTIONS"])
@@ -130,7 +144,9 @@ wire = st.builds(
     st.sampled_from([*WRITTEN, *PUT]) | st.binary(max_size=4),
     st.sampled_from([0, 1, 1, 3]),
 )
-strangers = requests | sockets | st.builds(damaged, requests | sockets, changes | st.lists(wire, max_size=3))
+whole = requests | sockets | st.builds(behind, requests, requests | sockets)
+broken = st.builds(damaged, whole, changes | st.lists(wire, max_size=3))
+strangers = st.builds(sent_so, whole | broken, st.sampled_from([0, 0, 1, 4, 8]), st.sampled_from([False, False, False, True]))
 
 
 @pytest.fixture(scope="module")
@@ -195,17 +211,25 @@ def sent(data: bytes, names: dict[bytes, bytes]) -> bytes:
 def test_whatever_strangers_send_nothing_fails_and_others_are_served(
     server: Server, witnesses: list[Witness], said: list[Said]
 ) -> None:
-    names = known(server)
+    names, before = known(server), len(server.unexpected_errors)
     with ExitStack() as stack:
         lines = [stack.enter_context(Line(server.port)) for _ in said]
-        for line, stranger in zip(lines, said, strict=True):
-            with suppress(OSError):  # it is refused before its end
-                line.send(sent(stranger.data, names)).finish()
+        data = [sent(stranger.data, names) for stranger in said]
+        parts = [stranger.cut * len(one) // 9 for stranger, one in zip(said, data, strict=True)]
+        for line, one, cut in zip(lines, data, parts, strict=True):
+            with suppress(OSError):
+                line.send(one[:cut])
+        for line, one, cut, stranger in zip(lines, data, parts, said, strict=True):
+            with suppress(OSError):  # it was refused before its end
+                line.send(one[cut:])
+                (line.sock.close if stranger.rude else line.finish)()
         for witness in witnesses:
             witness.is_served()
         for line, stranger in zip(lines, said, strict=True):
+            if stranger.rude:
+                continue
             answer = line.read_to_end()  # and not: it hangs
             assert not _WRONG.search(answer), (stranger.data, answer)
             event(answer[:12].decode("latin-1") or "nothing")
     assert ask(server.port, request(target="/")).body == b"alive"
-    assert server.unexpected_errors == []
+    assert server.unexpected_errors[before:] == []
