@@ -6,8 +6,8 @@ ago; a poll on the fast path is the same head as one that was asked.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from hashlib import blake2b
-from urllib.parse import parse_qsl
 
 from cometware.client import Environ
 from cometware.dialects.engineio import FORBIDDEN
@@ -32,25 +32,26 @@ _SERVERS_WORD = ("REMOTE_USER", "AUTH_TYPE", "SSL_")
 _PROTOCOL = frozenset({"EIO", "transport", "sid", "t", "j", "b64"})
 
 
-def credentials(environ: Environ) -> bytes:
+def credentials(environ: Environ, query: Mapping[str, str]) -> bytes:
     """Return what stands for all of a request by which an application may know its user; none of it can be read from that."""
-    query = [pair for pair in parse_qsl(environ.get("QUERY_STRING", ""), keep_blank_values=True) if pair[0] not in _PROTOCOL]
     told = [
-        (name, value)
+        f"{name}={value}"
         for name, value in environ.items()
-        if (name.startswith("HTTP_") and name not in _NO_CREDENTIALS) or name.startswith(_SERVERS_WORD)
+        if (name[:5] == "HTTP_" and name not in _NO_CREDENTIALS) or name.startswith(_SERVERS_WORD)
     ]
-    return blake2b(repr((sorted(map(str, told)), query)).encode("utf-8", "surrogatepass"), digest_size=16).digest()
+    told += [f"{name}={value}" for name, value in query.items() if name not in _PROTOCOL]
+    told.sort()
+    return blake2b("\0".join(told).encode("utf-8", "surrogatepass"), digest_size=16).digest()
 
 
-def begin(exchange: Exchange, session: Session) -> None:
+def begin(exchange: Exchange, session: Session, query: Mapping[str, str]) -> None:
     """Note by which request a session began: its namespaces ask the application for that one's user."""
     if exchange.find_user is not None:
-        session.credentials = credentials(exchange.environ)
+        session.credentials = credentials(exchange.environ, query)
         session.ask_tick = exchange.worker.tick_after(exchange.worker.limits.reauthorise_seconds)
 
 
-def check(exchange: Exchange, session: Session) -> None:
+def check(exchange: Exchange, session: Session, query: Mapping[str, str]) -> None:
     """See that a request which names a session comes from its user. May wait; the session may have ended by then.
 
     Raises:
@@ -59,7 +60,7 @@ def check(exchange: Exchange, session: Session) -> None:
     find_user, worker, environ = exchange.find_user, exchange.worker, exchange.environ
     if find_user is None:
         return
-    shown, tick = credentials(environ), worker.wheel.tick
+    shown, tick = credentials(environ, query), worker.wheel.tick
     if shown == session.credentials and tick < session.ask_tick:
         return
     if not session.is_known:

@@ -42,7 +42,7 @@ def kept_environ(environ: Environ) -> Environ:
 def open_polling(exchange: Exchange, engine: Engine, version: int, query: Mapping[str, str]) -> Iterable[bytes]:
     """Begin a session by a poll; version 3 is connected with its opening."""
     session = engine.open(version, kept_environ(exchange.environ), base64=is_text_only(query))
-    owner.begin(exchange, session)
+    owner.begin(exchange, session, query)
     upgrades = ("websocket",) if "websocket" in exchange.server.transports and "j" not in query else ()
     first = session.opening(upgrades)
     if version == 3:

@@ -137,7 +137,7 @@ def _route(exchange: Exchange, engine: Engine, elsewhere: Elsewhere) -> Iterable
     if session is None:
         passed = elsewhere.serve(exchange, engine, sid)
         return farewell(exchange, engine, sid) if passed is None else passed
-    owner.check(exchange, session)
+    owner.check(exchange, session, query)
     if session.closed:
         return farewell(exchange, engine, sid)
     if query.get("EIO") != str(session.version):

@@ -25,7 +25,7 @@ def open_websocket(exchange: Exchange, engine: Engine, version: int, query: Mapp
     head = _accept(exchange)
     base64 = is_text_only(query)
     session = engine.open(version, kept_environ(exchange.environ), base64=base64)
-    owner.begin(exchange, session)
+    owner.begin(exchange, session, query)
     try:
         taken = exchange.take()
         written = shape(ROOT, version, "websocket", base64=base64, offsets=False)
