@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from _socket import socket as RawSocket
 from collections.abc import Iterable
 from typing import Any, NamedTuple
@@ -59,6 +60,17 @@ class Server:
     def take(self, environ: dict[str, Any]) -> Taken:
         """Take the connection of this request. Duty of the caller: return the `result`, without `start_response`."""
         raise NotImplementedError
+
+
+def bury(server_socket: Any) -> None:
+    """Leave a server, in the place of the socket that was taken from it, one whose peer has gone.
+
+    Whatever it or a wrapper still does with a connection then meets an ordinary end: EOF, or EPIPE.
+    """
+    dead, peer = socket.socketpair()
+    peer.close()
+    dead.setblocking(False)
+    server_socket._sock = dead
 
 
 class Parking(Server):

@@ -31,7 +31,7 @@ from cometware.core.masking import masked
 from cometware.core.request import BadHead, Head, add_fields, parse
 from cometware.core.text import shown
 from cometware.limits import Limits
-from cometware.servers.base import Parking, Taken
+from cometware.servers.base import Parking, Taken, bury
 from cometware.servers.body import Body, NoBody
 from cometware.servers.doors import REFUSAL, doors
 from cometware.servers.incoming import Incoming
@@ -228,13 +228,14 @@ class Handler(Parking, WebSocketHandler):  # type: ignore[misc]
         """Detach the socket; what the server still does with it then meets nothing."""
         self.socket.setblocking(False)
         sock = RawSocket(fileno=self.socket.detach())
+        bury(self.socket)
         self.wsgi_input = NoBody()
         self.taken = True
         return Taken(sock, self.rfile.rest(), _Resumption(type(self), self.server, self.client_address))
 
     def start_response(self, status: str, headers: Any, exc_info: Any = None) -> Any:
         websocket = self.environ.get("wsgi.websocket")
-        if isinstance(websocket, DeferredWebSocket) and websocket.started:
+        if self.taken or (isinstance(websocket, DeferredWebSocket) and websocket.started):
             return lambda data: None
         return WSGIHandler.start_response(self, status, headers, exc_info)
 
@@ -304,6 +305,10 @@ class Handler(Parking, WebSocketHandler):  # type: ignore[misc]
 
     def process_result(self) -> None:
         websocket = self.environ.get("wsgi.websocket")
+        if self.taken:
+            for _ in self.result:
+                pass  # what a wrapper adds has nowhere to go
+            return
         if not isinstance(websocket, DeferredWebSocket):
             WSGIHandler.process_result(self)
             return

@@ -5,7 +5,10 @@ from __future__ import annotations
 from _socket import socket as RawSocket
 from typing import Any
 
-from cometware.servers.base import Parking, Server, Taken
+from gevent.pywsgi import WSGIHandler
+
+from cometware.servers.base import Parking, Server, Taken, bury
+from cometware.servers.behind import behind
 
 
 class StockPywsgi(Parking):
@@ -14,8 +17,9 @@ class StockPywsgi(Parking):
     gevent-websocket's handler says 101 before the application runs; it chooses no subprotocol that we could name.
     """
 
-    def __init__(self, environ: dict[str, Any], rfile: Any, sock: Any, handler: Any) -> None:
-        self._rfile = rfile
+    def __init__(self, environ: dict[str, Any], stream: Any, sock: Any, handler: Any) -> None:
+        self._stream = stream
+        self._rfile = getattr(stream, "rfile", stream)
         self._handler = handler
         self.socket = sock
         self.has_upgraded = environ.get("wsgi.websocket") is not None
@@ -26,10 +30,10 @@ class StockPywsgi(Parking):
         self.socket.setblocking(False)
         early = self._rfile.read1(65536) or b""
         sock = RawSocket(fileno=self.socket.detach())
+        bury(self.socket)
         self._rfile.close()
-        stream = environ["wsgi.input"]
-        if stream is not self._rfile:  # of a request's body, nothing is left to be discarded
-            stream.content_length, stream.chunked_input = 0, False
+        if self._stream is not self._rfile:  # of a request's body, nothing is left to be discarded
+            self._stream.content_length, self._stream.chunked_input = 0, False
         websocket = environ.get("wsgi.websocket")
         if websocket is not None:
             websocket.closed = True
@@ -41,9 +45,14 @@ class StockPywsgi(Parking):
 
 def find_stock_pywsgi(environ: dict[str, Any], start_response: Any) -> Server | None:
     """Find the socket of a gevent server, and its handler behind `start_response`; None if this is another server."""
-    stream = environ.get("wsgi.input")
-    rfile = getattr(stream, "rfile", stream)
-    sock = getattr(getattr(rfile, "raw", None), "_sock", None)
-    if sock is None or not type(sock).__module__.startswith("gevent."):
+    stream = behind(environ.get("wsgi.input"), lambda one: _socket_of(one) is not None)
+    sock = _socket_of(stream)
+    if sock is None:
         return None
-    return StockPywsgi(environ, rfile, sock, getattr(start_response, "__self__", None))
+    return StockPywsgi(environ, stream, sock, behind(start_response, lambda one: isinstance(one, WSGIHandler)))
+
+
+def _socket_of(stream: Any) -> Any | None:
+    """Return the gevent socket that a request's body is read from."""
+    sock = getattr(getattr(getattr(stream, "rfile", stream), "raw", None), "_sock", None)
+    return sock if type(sock).__module__.startswith("gevent.") else None

@@ -18,14 +18,17 @@ from typing import Any
 from cometware.logs.base import real_lock
 from cometware.response import NOSNIFF
 from cometware.servers.base import Server, Taken
+from cometware.servers.behind import behind
+from cometware.servers.gunicorn import threads_of_process
+from cometware.servers.pools import SeenThreads, threads_of_cheroot, threads_of_granian
 
 _FREE_THREADS = 2
 """Threads of a pool that are never held: the application needs them."""
 _MANY = 100
 """Requests that are held at most where each request has a thread of its own."""
 _HIDDEN = (
-    "a middleware in front of Cometware replaces start_response, behind which gunicorn's request is: clients poll once a "
-    "second; let Cometware be the outermost"
+    "a middleware in front of Cometware replaces start_response and wsgi.input, and what gunicorn has read of this connection "
+    "is behind neither: clients poll once a second; let Cometware be the outermost, or that middleware keep what it wraps"
 )
 _SERVING_ALONE = frozenset({"MainThread", "django-main-thread"})
 """The threads of Django's development server with `--nothreading`, which says in the environ that it has many."""
@@ -206,8 +209,8 @@ def find_threaded(environ: dict[str, Any], start_response: Any) -> Threaded:
         return Threaded(name, _MANY, streams=True, client=client)
     if type(environ.get("gunicorn.socket")).__module__.startswith("gevent."):
         return Threaded("gunicorn gevent", 0, streams=False, why=_HIDDEN)
-    if "gunicorn.socket" in environ:
-        threads = getattr(getattr(getattr(start_response, "__self__", None), "cfg", None), "threads", 0)
+    if "gunicorn.socket" in environ or name.startswith("gunicorn/"):
+        threads = threads_of_process(start_response)
         return Threaded("gunicorn gthread", max(0, threads - _FREE_THREADS), streams=True, client=client)
     if "waitress.client_disconnected" in environ:
         channel = getattr(environ["waitress.client_disconnected"], "__self__", None)
@@ -221,13 +224,37 @@ def find_threaded(environ: dict[str, Any], start_response: Any) -> Threaded:
     if "mod_wsgi.version" in environ:
         threads = importlib.import_module("mod_wsgi").threads_per_process
         return Threaded("mod_wsgi", max(0, threads - _FREE_THREADS), streams=True)
-    return Threaded(name, 1, streams=False)
+    return _unknown(name, client)
+
+
+def _unknown(name: str, client: Any) -> Threaded:
+    """Make the best of a server that is not known: it passes on what it is given, as PEP 3333 asks, and has the threads that
+    it shows."""
+    threads = threads_of_cheroot() or threads_of_granian()
+    if threads is not None:
+        return Threaded(name, max(0, threads - _FREE_THREADS), streams=True, client=client)
+    _seen.see()
+    if _seen.has_one_for_each_request:
+        return Threaded(name, _MANY, streams=True, client=client)
+    limit = max(1, _seen.count - _FREE_THREADS)
+    why = (
+        f"it does not tell how many threads it has: {_seen.count} were seen so far, so {limit} requests may be held, and more "
+        "as more are seen; WebSocket is off, since it does not hand over sockets"
+    )
+    return Threaded(name, limit, streams=True, client=client, why=why)
+
+
+_seen = SeenThreads()
 
 
 def _client_socket(environ: dict[str, Any]) -> Any:
     """Find the socket of the client, only to see when it has gone; None where the server hides it."""
     sock = environ.get("gunicorn.socket") or environ.get("werkzeug.socket")
-    if sock is None:
-        reader = getattr(getattr(environ.get("wsgi.input"), "_read", None), "__self__", None)  # Django's
-        sock = getattr(getattr(reader, "raw", None), "_sock", None)
+    if sock is None:  # Django's and cheroot's read the body through layers of their own
+        reader = behind(environ.get("wsgi.input"), lambda one: isinstance(_raw_socket(one), socket.SocketType))
+        sock = _raw_socket(reader)
     return sock
+
+
+def _raw_socket(reader: Any) -> Any:
+    return getattr(getattr(reader, "raw", None), "_sock", None)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import socket
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
 
-from tests.live.server import Server, serve
+from tests.live.server import START_SECONDS, Server, serve
+from tests.proxies.foreground import free_port
 
 ALL = ("websocket", "sse", "stream", "poll")
 STREAMS = ("sse", "stream", "poll")
@@ -33,6 +36,8 @@ class Kind:
     held: int | None = None
     is_serial: bool = False
     says_101: bool = False
+    hides_client: bool = False
+    """Can nobody see that a client has gone?"""
 
     @property
     def slug(self) -> str:
@@ -41,10 +46,24 @@ class Kind:
     @contextmanager
     def serve(self, limits: dict[str, Any]) -> Iterator[Server]:
         """Run it for the length of the block."""
-        with serve(limits, command=self.command) as server:
+        port = str(free_port())
+        with serve(limits, command=[part.format(port=port) for part in self.command]) as server:
+            await_accepting(server.port)
             server.name, server.transports = self.name, self.transports
             server.is_serial, server.says_101 = self.is_serial, self.says_101
             yield server
+
+
+def await_accepting(port: int) -> None:
+    """Wait for a server that says where it listens before it does."""
+    deadline = time.monotonic() + START_SECONDS
+    while True:
+        try:
+            socket.create_connection(("127.0.0.1", port), START_SECONDS).close()
+            return
+        except ConnectionRefusedError:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
 
 
 OURS = Kind("`cometware serve`, `handler_class=cometware.Handler`", (), "pywsgi", ALL)
@@ -54,7 +73,7 @@ KINDS = (
     Kind("`gunicorn -k gevent`", (*_GUNICORN, "-k", "gevent"), "gunicorn gevent", ALL),
     Kind("`gunicorn -k gevent --preload`", (*_GUNICORN, "-k", "gevent", "--preload"), "gunicorn gevent", ALL),
     Kind(
-        "`gunicorn -k gevent` behind a middleware that replaces `start_response`",
+        "`gunicorn -k gevent` behind a middleware that hides what it wraps",
         (*(part.replace(_APP, "tests.contract.servers.behind:app") for part in _GUNICORN), "-k", "gevent"),
         "gunicorn gevent",
         POLLS,
@@ -98,6 +117,21 @@ KINDS = (
         "waitress",
         POLLS,
         held=6,
+    ),
+    Kind(
+        "cheroot (CherryPy's server), `--threads 8`",
+        (*_LAUNCH, "cheroot"),
+        f"Cheroot/{version('cheroot')} Server",
+        STREAMS,
+        held=6,
+    ),
+    Kind(
+        "`granian --interface wsgi --blocking-threads 8`",
+        (*_PYTHON, "granian", "--interface", "wsgi", "--port", "{port}", "--blocking-threads", "8", _APP),
+        "Granian",
+        STREAMS,
+        held=6,
+        hides_client=True,
     ),
     Kind("`wsgiref.simple_server`", (*_LAUNCH, "wsgiref"), "WSGIServer/0.2", POLLS, held=0, is_serial=True),
 )

@@ -8,13 +8,19 @@ import warnings
 from typing import Any
 
 
-def main(kind: str) -> None:
+def main(kind: str, application: str = "tests.live.app:app") -> None:
     if kind in ("pywsgi", "geventwebsocket"):
         from gevent import monkey
 
         monkey.patch_all()
-    app = importlib.import_module("tests.live.app").app
+    module, _, name = application.partition(":")
+    app = getattr(importlib.import_module(module), name)
     server: Any = globals()[kind](app)
+    if kind == "cheroot":
+        server.prepare()
+        print(f"{kind} on http://127.0.0.1:{server.bind_addr[1]}", flush=True)  # noqa: T201
+        server.serve()
+        return
     if hasattr(server, "start"):
         server.start()
     print(f"{kind} on http://127.0.0.1:{server.server_port}", flush=True)  # noqa: T201
@@ -34,6 +40,12 @@ def geventwebsocket(app: Any) -> Any:
     return WSGIServer(("127.0.0.1", 0), app, handler_class=WebSocketHandler, log=None)
 
 
+def cheroot(app: Any) -> Any:
+    from cheroot.wsgi import Server
+
+    return Server(("127.0.0.1", 0), app, numthreads=8)
+
+
 def wsgiref(app: Any) -> Any:
     from wsgiref.simple_server import make_server
 
@@ -42,4 +54,4 @@ def wsgiref(app: Any) -> Any:
 
 if __name__ == "__main__":
     warnings.simplefilter("error", ResourceWarning)
-    main(sys.argv[1])
+    main(*sys.argv[1:])
