@@ -29,7 +29,7 @@ try:
     from redis.retry import Retry
     from redis.sentinel import Sentinel
 
-    from cometware.stores.rights import Rights, is_forbidden, missing_of
+    from cometware.stores.rights import CLIENTS, Rights, is_forbidden, missing_of
 except ImportError as error:
     raise ImportError("a channel at redis:// needs the package redis: pip install 'cometware[redis]'") from error
 
@@ -123,9 +123,11 @@ class RedisStore(Store[Client, Pipeline]):
         except self.troubles as error:
             raise Away(self._explained(error), hopeless=is_forbidden(error)) from error
         missing = self._missing(client)
-        if missing:
+        if not CLIENTS.issuperset(missing):
             client.close()
             raise Away(self.rights.explained(missing), hopeless=True)
+        if missing:
+            self._warn(f"clients cannot be served: {self.rights.explained(missing)}")
         self._loaded = ()
         self._descriptor = client.connection._sock.fileno()
         assert self._bell is not None

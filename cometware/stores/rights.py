@@ -41,6 +41,8 @@ _ON_KEYS: tuple[tuple[str, ...], ...] = (
     ("del", "KEY"),
 )
 """What is run, each as it would be run on a key."""
+CLIENTS = frozenset({"+del", "+hvals", "+sadd", "+smembers", "+srem", "+zrangebyscore", "+zremrangebyscore"})
+"""What only those need who serve clients: others publish without."""
 
 _CHECK = """
 local missing = {}

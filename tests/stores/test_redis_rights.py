@@ -21,7 +21,7 @@ from cometware.roster.base import Arrival, State
 from cometware.roster.redis import RedisFacts
 from cometware.roster.shared import SharedRoster
 from cometware.stores.redis import RedisStore
-from cometware.stores.rights import Rights
+from cometware.stores.rights import CLIENTS, Rights
 from tests.redis_server import SECONDS, RedisServer
 
 DOCS = Path(__file__).parents[2] / "docs" / "stores.md"
@@ -128,6 +128,8 @@ def test_without_any_one_of_them_it_is_told_at_once_which(
     allow(user, [other for other in RULES if other != rule])
     with at(url(user)) as channel, pytest.raises(LogUnavailable) as failed:
         channel.publish("hello")
+        assert rule in CLIENTS  # whom who only publishes does not need
+        everything(url(user))
     assert f"its user lacks {rule}. " in str(failed.value)
     assert " ".join(RULES) in str(failed.value)
     assert f"lacks {rule}" in caplog.text
