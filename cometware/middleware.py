@@ -158,7 +158,9 @@ class Cometware:
     def _mask(self, environ: Environ, path: str) -> None:
         """Let gunicorn's own access log, which reads the environ behind us, tell no bearer of what is asked of the channel."""
         if any((path + "/").startswith(prefix + "/") for prefix in (self.path, *self._foreign)):
-            environ["RAW_URI"] = masked(environ["RAW_URI"])
+            for name in ("RAW_URI", "HTTP_REFERER"):
+                if name in environ:
+                    environ[name] = masked(environ[name])
 
     def _app(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         """Hand over to the application, but for what is ours alone to ask of it."""

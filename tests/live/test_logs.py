@@ -93,6 +93,7 @@ def test_gunicorns_own_access_log_tells_no_bearer_of_the_channel(kind: str) -> N
     with serve(application=APPLICATION, command=command) as server:
         for target, shown in TARGETS.items():
             if "elsewhere" not in target:
-                ask(server.port, request("POST" if "xhr" in target else "GET", target, b"" if "xhr" in target else None))
+                method, body = ("POST", b"") if "xhr" in target else ("GET", None)
+                ask(server.port, request(method, target, body, referer=f"http://127.0.0.1/?key={KEY}"))
                 server.until("/alive", lambda _, shown=shown: f" {shown} HTTP/1.1" in server.errors)  # type: ignore[misc]
         assert [secret for secret in SECRETS if secret in server.errors] == []
