@@ -14,7 +14,7 @@ from types import TracebackType
 from cometware.core.data import Data, encode
 from cometware.core.entry import Position, event_name
 from cometware.core.keys import is_key
-from cometware.errors import Closed, Failed
+from cometware.errors import Closed, Failed, Unreachable
 from cometware.remote.keeping import Heard, Kept
 from cometware.remote.ladder import Hop, Ladder
 from cometware.remote.outbox import Said
@@ -159,7 +159,7 @@ class Connection(Kept):
         with self._lock:
             link = self._serving
             is_first = self._finish(Closed(1000), politely=True)
-        if is_first and link is not None:
+        if is_first or isinstance(self._end, Unreachable):
             with contextlib.suppress(OSError):
                 self._say_goodbye(link)
         if link is not None:

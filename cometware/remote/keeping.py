@@ -440,8 +440,14 @@ class Kept:
             else:
                 self._deliver(Heard("error", error, self._place.position))
 
-    def _say_goodbye(self, link: Link) -> None:
-        if link.is_duplex:
+    def _say_goodbye(self, link: Link | None) -> None:
+        """Tell the server that this client does not come back. One that never opened may have reached it all the same: who
+        gave that up is not kept waiting."""
+        if link is None and not self._opened:
+            threading.Thread(target=self._poster.goodbye, name="cometware goodbye", daemon=True).start()
+        elif link is None:
+            self._poster.goodbye()
+        elif link.is_duplex:
             link.send('{"close":{}}')
             self._threads[0].join(SETTLED_SECONDS / 5)  # it ends when the server has ended the connection
         else:

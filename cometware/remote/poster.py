@@ -71,5 +71,5 @@ class Poster:
 
     def goodbye(self) -> None:
         """Tell the server, as the last thing, that this client does not come back."""
-        with contextlib.closing(Asker(self._route, self._headers)) as asker:
+        with contextlib.closing(Asker(self._route, self._headers)) as asker, contextlib.suppress(OSError):
             asker.ask("POST", self._route.query(), GOODBYE_SECONDS, b'{"close":{}}')

@@ -19,7 +19,7 @@ declare namespace Cometware {
     credentials?: boolean;
     /** Remember for an hour which transport works. Default: true. */
     remember?: boolean;
-    /** The secret that makes this client itself, 22 to 86 characters of base64url. Default: a new one at each `new`. */
+    /** The secret that makes this client itself, 22 to 86 characters of base64url. Default: a new one at each `new`, or that of the tab's last page if it went within 2 s. */
     key?: string;
   }
 
@@ -109,6 +109,7 @@ declare class Cometware {
   use(transport?: Cometware.TransportName): this;
   /** Where we are in the channel's log. */
   position(): string;
+  /** Leave at once, also before it was open. What was sent before is handled; nothing more comes. */
   close(): void;
 
   /** Change them before `new`. */

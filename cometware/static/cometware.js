@@ -65,14 +65,20 @@
     return text;
   }
 
-  function memory(key, value) { // localStorage may be missing, full or forbidden
+  function memory(key, value, area) { // a storage may be missing, full or forbidden
     try {
-      var storage = window.localStorage;
+      var storage = window[area || 'localStorage'];
       if (value === undefined) return parse(storage.getItem(key));
       if (value) storage.setItem(key, JSON.stringify(value));
       else storage.removeItem(key);
     } catch (e) {}
   }
+
+  // The keys of a page that goes rest here until the next page of its tab takes them out. A copy of the tab finds none.
+  function rests(keys) { return memory('cometware', keys, 'sessionStorage'); }
+
+  var resting = rests() || [];
+  rests(null);
 
   // --- Data: JSON whose leaves may also be bytes, {"$bytes": "<base64>"}; several arguments are {"$args": […]} ---
 
@@ -146,10 +152,11 @@
     return window.XMLHttpRequest ? new XMLHttpRequest() : new window.ActiveXObject('Microsoft.XMLHTTP');
   }
 
-  // Ask by XMLHttpRequest: done(status, text, retryAfter), and progress(text so far) where the browser can. Returns how to stop.
-  function ask(link, method, url, body, done, progress) {
+  // Ask by XMLHttpRequest: done(status, text, retryAfter), and progress(text so far) where the browser can. With
+  // `waits`, the page stands still until then. Returns how to stop.
+  function ask(link, method, url, body, done, progress, waits) {
     var xhr = openXhr(), over;
-    xhr.open(method, url, true);
+    xhr.open(method, url, !waits);
     if (link.cross) xhr.withCredentials = link.credentials;
     else xhr.setRequestHeader('Comet-Key', link.key);
     if (body) xhr.setRequestHeader('Content-Type', 'text/plain;charset=UTF-8'); // asks no preflight
@@ -392,7 +399,7 @@
     var self = this;
     var base = absolute(url).replace(/[?#].*/, '');
     var cross = /^\w+:/.test(base) && base.indexOf(location.protocol + '//' + location.host + '/') !== 0;
-    var key = options.key || random();
+    var key = options.key || random(), owed = 0;
     var credentials = options.credentials !== false;
     var kept = 'cometware ' + base; // the name of what we remember, and of the group of our tabs
     var canShare = options.shared !== false && window.BroadcastChannel && navigator.locks;
@@ -404,7 +411,7 @@
     var queue = [], queuedSize = 0, acked = 0, era = 0, replies = {};
     var posting = 0, stopPost, postFails = 0, single = 0;
     // How we are connected: the link that serves us, those that want to, and what we learnt about them.
-    var serving = null, racing = [], isOpen = 0, ended = 0, away = 0, everOpen = 0;
+    var serving = null, racing = [], isOpen = 0, ended = 0, away = 0, everOpen = 0, asked = 0;
     var round = 0, retryTimer = 0, retryAfter = 0, why = 'start';
     var preferred = '', worked = {}, plain = 0, deaths = 0, banned = 0, stalls = 0, cuts = 0, upgrades = 0, upgradeTimer = 0;
     // Who counts our messages, our key or the tab that leads; and what tabs know of each other: see "One connection".
@@ -492,6 +499,7 @@
       for (var flag in flags) link[flag] = flags[flag];
       link.who = name === 'shared' ? name : key;
       link.url = function (parameters, keyed) {
+        asked = 1;
         link.before = acked;
         link.after = position;
         if (cross || keyed) parameters.key = key;
@@ -500,7 +508,7 @@
         parameters.after = position;
         return base + query(parameters);
       };
-      link.to = function (keyed) { return base + query({ v: 1, key: cross || keyed ? key : '' }); };
+      link.to = to;
       link.hold = function () { return hold; };
       link.onopen = function () {
         link.seen = now();
@@ -521,6 +529,8 @@
       try { (transports[name] || follow)(link); } catch (error) { later(0, function () { lost(link, String(error)); }); }
       return link;
     }
+
+    function to(keyed) { return base + query({ v: 1, key: cross || keyed ? key : '' }); }
 
     function drop(link) {
       if (link.over) return;
@@ -629,6 +639,7 @@
       var old = serving;
       if (link.won || link.over || (link.background && isStream(link) && !link.proven)) return;
       if (isLate(link)) return drop(link);
+      if (link.name === 'shared') goodbye(); // to whom our own WebSocket may have reached
       serving = link;
       link.won = everOpen = 1;
       without(racing, link);
@@ -750,7 +761,8 @@
       if (counter !== link.who) {
         counter = link.who;
         upTo(n);
-        restart(n);
+        restart(n = Math.max(n, owed)); // what our last page said may still be on its way
+        owed = 0;
         tell({ upto: n });
       } else if (n < link.before) renumber(n);
       else acknowledge(n);
@@ -966,12 +978,34 @@
       fire('close', { code: code, reason: reason || '' });
     }
 
-    function goodbye() { // so that nobody has to wait whether we come back
-      if (!everOpen || role || ended) return; // other tabs may go on with this client
-      var text = '[' + batch(60000).concat('{"close":{}}').join() + ']';
-      if (serving && serving.duplex) serving.send('{"close":{}}');
-      else if (navigator.sendBeacon) navigator.sendBeacon(base + query({ v: 1, key: key }), text);
-      else if (serving && serving.send) serving.send(text, function () {});
+    // So that nobody has to wait whether we come back. If the page is `going`, we may: the next one has our key for that.
+    function goodbye(going) {
+      var link = serving && serving.duplex && serving.who === key && serving, texts = [], led, tab;
+      if (ended || !asked) return;
+      for (tab in taken) led = role === LEADER; // other tabs go on with this client
+      if (!link && role !== FOLLOWER) texts = batch(60000);
+      if (going && !led) {
+        rests((rests() || []).concat({ base: base, key: key, n: acked + (link ? queue[link.sent - 1] && link.sent || 0 : texts.length), at: now() }));
+      }
+      texts.push(going || led ? '{"close":{"wait":2}}' : '{"close":{}}');
+      if (link) link.send(texts[0]);
+      else speak('[' + texts.join() + ']', going);
+      if (led || role === FOLLOWER) {
+        key = random();
+        asked = 0;
+      }
+    }
+
+    function speak(text, going) { // beside all connections, and when the page is going
+      function nothing() {}
+      var url = to(1);
+      try {
+        if (navigator.sendBeacon && (!cross || credentials) && navigator.sendBeacon(url, text)) return;
+        if (going && window.fetch) {
+          fetch(url, { method: 'POST', body: text, keepalive: true, credentials: !cross || credentials ? 'include' : 'omit' }).then(nothing, nothing);
+        } else if (usable.poll(cross)) ask({ key: key, cross: cross, credentials: credentials }, 'POST', url, text, nothing, 0, going);
+        else if (serving) serving.send(text, nothing);
+      } catch (e) {}
     }
 
     self.close = function () {
@@ -1029,6 +1063,7 @@
     function held() { return new Promise(function (resolve) { release = resolve; }); }
 
     function leaveGroup(next) {
+      if (role === FOLLOWER) whisper({ bye: tab });
       if (release) release();
       if (waiting) waiting.abort();
       if (group) group.close();
@@ -1095,6 +1130,7 @@
 
     function heardFollower(data) {
       var item = data.say;
+      delete taken[data.bye];
       if (data.hello) {
         if (!(taken[data.from] >= data.hello)) taken[data.from] = data.hello - 1;
         greetFollowers(data.from, data.after, data.last);
@@ -1179,8 +1215,8 @@
       if (serving && serving.slow) hop('shown', preferred, serving.rank);
     }
 
-    function leave(event) {
-      if (!event.persisted) goodbye();
+    function leave() {
+      goodbye(1);
       away = 1;
       stop();
       leaveGroup();
@@ -1189,6 +1225,7 @@
     function comeBack() {
       if (!away) return;
       away = 0;
+      rests(null);
       why = 'shown';
       connect(round = 0);
     }
@@ -1203,7 +1240,7 @@
     }
 
     function attend(end) { // to what happens to the page; at the end no longer
-      listen(window, 'pagehide', leave, end);
+      listen(window, 'onpagehide' in window ? 'pagehide' : 'unload', leave, end);
       listen(window, 'pageshow', comeBack, end);
       listen(window, 'offline', offline, end);
       listen(window, 'online', online, end);
@@ -1215,6 +1252,13 @@
     watching = setInterval(watch, times.watch);
     attend();
 
+    var rested;
+    each(resting.slice(), function (one) {
+      if (rested || one.base !== base || now() - one.at > 2000 || options.key && options.key !== one.key) return;
+      without(resting, rested = one);
+      key = one.key;
+      owed = one.n;
+    });
     var remembered = options.remember !== false && memory(kept);
     if (remembered && remembered.until > now()) preferred = remembered.name;
     connect();
