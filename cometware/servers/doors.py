@@ -13,7 +13,10 @@ from weakref import ref
 from cometware.core.address import Addresses, counted, is_signed
 from cometware.core.rates import Crowd, Rates
 
-REFUSAL = b"HTTP/1.1 429 Too Many Requests\r\nRetry-After: 5\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+REFUSAL = (
+    b"HTTP/1.1 429 Too Many Requests\r\nRetry-After: 5\r\nConnection: close\r\n"
+    b"X-Content-Type-Options: nosniff\r\nContent-Length: 0\r\n\r\n"
+)
 
 
 class Doors:

@@ -31,6 +31,7 @@ from cometware.core.masking import masked
 from cometware.core.request import BadHead, Head, add_fields, parse
 from cometware.core.text import shown
 from cometware.limits import Limits
+from cometware.response import NOSNIFF
 from cometware.servers.base import Parking, Taken, bury
 from cometware.servers.body import Body, NoBody
 from cometware.servers.doors import REFUSAL, doors
@@ -148,7 +149,8 @@ class Handler(Parking, WebSocketHandler):  # type: ignore[misc]
         sender = self.client_address[0] if isinstance(self.client_address, tuple) else self.client_address or "a local client"
         tell(f"a request that is none: {status}", f"refused a request of {sender} with {status}: {why}")
         body = f"{why}\n".encode()
-        lines = ("Connection: close", "Content-Type: text/plain; charset=utf-8", f"Content-Length: {len(body)}")
+        kind = ("Content-Type: text/plain; charset=utf-8", ": ".join(NOSNIFF))
+        lines = ("Connection: close", *kind, f"Content-Length: {len(body)}")
         answer = "\r\n".join((f"HTTP/1.1 {status}", *lines, f"Date: {formatdate(usegmt=True)}", "", "")).encode() + body
         self.status, self._orig_status, self.code = status.encode(), status, int(status[:3])
         self.headers_sent = self.close_connection = True

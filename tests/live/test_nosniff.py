@@ -80,3 +80,9 @@ def test_so_do_the_streams_of_sockjs(server: Server, transport: str) -> None:
     answer, line = stream(server.port, f"/comet/sockjs{fresh('')}/{transport}", method)
     with line:
         assert (answer.status, answer.headers["x-content-type-options"]) == (200, "nosniff")
+
+
+@pytest.mark.parametrize(("data", "status"), [(b"GET  / HTTP/1.1\r\nHost: a\r\n\r\n", 400), (b"<script>\r\n\r\n", 400)])
+def test_so_does_what_is_no_request(server: Server, data: bytes, status: int) -> None:
+    answer = ask(server.port, data)
+    assert (answer.status, answer.headers["x-content-type-options"]) == (status, "nosniff")
