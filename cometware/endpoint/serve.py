@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, replace
 from functools import lru_cache
+from itertools import islice
 from typing import Any, TypeAlias
 
 from werkzeug.datastructures import MIMEAccept
@@ -42,6 +43,9 @@ _ACCEPT_CHARACTERS = 1000
 """Of an `Accept`; no browser's is longer, and what is remembered of strangers is bounded."""
 _ACCEPTS = 32
 """Values of `Accept` that are remembered."""
+_RANGES = frozenset({*ACCEPTED, *(kind.partition("/")[0] + "/*" for kind in ACCEPTED), "*/*"})
+_MAX_RANGES = 16
+"""Items of an `Accept` that are weighed, of those that are about what there is."""
 _DISCARDED_BYTES = 32 * 1024 * 1024
 _FIX = "`cometware serve`, gevent.pywsgi with handler_class=cometware.Handler and `gunicorn -k gevent` carry all"
 _NOTHING = Asked(Transport.POST, native=False)
@@ -269,7 +273,8 @@ def facts(environ: Environ) -> Facts:
 @lru_cache(_ACCEPTS)
 def _accepted(header: str) -> str:
     """Find what an `Accept` likes best of what there is; most requests bear one of a few."""
-    accept = parse_accept_header(header, MIMEAccept)
+    ours = (item for item in header.split(",") if item.partition(";")[0].strip().lower() in _RANGES)
+    accept = parse_accept_header(",".join(islice(ours, _MAX_RANGES)), MIMEAccept)
     return (accept.best_match(ACCEPTED) if accept else None) or ACCEPTED[0]
 
 
