@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from cometware import connect
+from cometware.remote import poster
 from tests.conformance.engineio.sessions import Polls
 from tests.live.clients import WebSocket, new_key
 from tests.live.raw import Answer, Line, ask, request
@@ -144,3 +145,18 @@ def test_the_client_in_python_stays_under_it(server: Server, transport: str) -> 
             connection.send(f"{name}{number}", event="note")
         assert connection.flush(60)
     assert noted(server, name) == [f"{name}{number}" for number in range(5 * MOST)]
+
+
+def test_the_client_in_python_sends_again_what_does_not_fit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its first POST waits for a handler that takes long; what it sends again does not fit beside that."""
+    monkeypatch.setattr(poster, "COMPLAIN_FAILURES", 2)
+    with serve(PATIENT | {"max_waiting_messages": 5, "answer_seconds": 0.2}) as server:
+        with connect(f"http://127.0.0.1:{server.port}/comet", transport="poll") as connection:
+            connection.send("gate-python", event="wait")
+            for number in range(20):
+                connection.send(f"again {number}", event="note")
+            error = next(heard for heard in connection if heard.event == "error")
+            assert "messages of this client wait already" in error.data["message"]
+            server.post("/gate/gate-python")
+            assert connection.flush(60)
+        assert noted(server, "again") == [f"again {number}" for number in range(20)]
