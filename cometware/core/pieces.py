@@ -210,5 +210,5 @@ def _size(data: Any) -> int:
 
 
 def is_large(data: Any) -> bool:
-    """Has this data so many values that it is better written in pieces?"""
+    """Does this hold so many values that it is better written in pieces?"""
     return _size(data) > TOKENS

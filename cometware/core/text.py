@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from cometware.core.pieces import is_large
+
 
 def shown(text: str, limit: int = 200) -> str:
     """Escape what is not printable and cut what is long, so that no peer can forge a log line.
@@ -11,6 +15,15 @@ def shown(text: str, limit: int = 200) -> str:
     """
     escaped = text[:limit].encode("unicode_escape", "backslashreplace").decode("ascii")
     return escaped[:limit] + ("…" if len(text) > limit or len(escaped) > limit else "")
+
+
+def told(value: Any, limit: int = 80) -> str:
+    """Write a value for an error message; of one that holds many, only how many.
+
+    >>> told({"n": 1}), told([0] * 10_000)
+    ("{'n': 1}", 'list of 10000')
+    """
+    return f"{type(value).__name__} of {len(value)}" if is_large(value) else shown(repr(value), limit)
 
 
 def escaped(text: str) -> str:

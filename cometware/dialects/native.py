@@ -10,7 +10,7 @@ from cometware.core.data import may_be_tagged, parse, untagged
 from cometware.core.entry import RESERVED, Entry, Position
 from cometware.core.events import Close, Event, Left, Pinged, Received
 from cometware.core.framing import Frame
-from cometware.core.text import shown
+from cometware.core.text import shown, told
 from cometware.dialects.base import ANY_NUMBER, Greeting, check_number
 from cometware.errors import BadFrame
 
@@ -89,7 +89,7 @@ def _entry(entry: Entry) -> Frame:
 
 def _event(shape: Any, tagged: bool) -> Event:
     if not isinstance(shape, dict):
-        raise BadFrame("shape", f'expected an object like {{"n": 1, "data": …}}, got {shown(repr(shape), 80)}')
+        raise BadFrame("shape", f'expected an object like {{"n": 1, "data": …}}, got {told(shape, 80)}')
     if "data" not in shape and "event" not in shape:
         if "ping" in shape:
             return Pinged()
@@ -98,15 +98,15 @@ def _event(shape: Any, tagged: bool) -> Event:
         raise BadFrame("shape", f"expected data, event, ping or close, got only {shown(', '.join(shape), 80)}")
     number = shape.get("n")
     if number is not None and not (type(number) is int and 1 <= number <= MAX_NUMBER):
-        raise BadFrame("shape", f"n: expected a whole number from 1 to {MAX_NUMBER}, got {shown(repr(number), 40)}")
+        raise BadFrame("shape", f"n: expected a whole number from 1 to {MAX_NUMBER}, got {told(number, 40)}")
     event = shape.get("event", "message")
     if not isinstance(event, str) or not 0 < len(event) <= 256:
-        raise BadFrame("shape", f"event: expected 1 to 256 characters, got {shown(repr(event), 80)}")
+        raise BadFrame("shape", f"event: expected 1 to 256 characters, got {told(event, 80)}")
     if event in RESERVED:
         raise BadFrame("shape", f"event: {event!r} is reserved for the client's own life-cycle")
     asks = shape.get("reply", False)
     if not isinstance(asks, bool):
-        raise BadFrame("shape", f"reply: expected true or false, got {shown(repr(asks), 40)}")
+        raise BadFrame("shape", f"reply: expected true or false, got {told(asks, 40)}")
     if asks and number is None:
         raise BadFrame("shape", "reply: a message that asks for a reply needs its number n")
     try:
@@ -120,7 +120,7 @@ def _patience(how: Any) -> float:
     """How many seconds does a goodbye ask to wait for its client?"""
     wait: Any = how.get("wait", 0) if isinstance(how, dict) else 0
     if isinstance(wait, bool) or not isinstance(wait, int | float) or not wait >= 0:
-        raise BadFrame("shape", f"close.wait: expected a number of seconds, 0 or more, got {shown(repr(wait), 40)}")
+        raise BadFrame("shape", f"close.wait: expected a number of seconds, 0 or more, got {told(wait, 40)}")
     return wait
 
 

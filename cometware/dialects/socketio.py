@@ -16,7 +16,7 @@ from cometware.core.data import Args, Data, dumps, parse
 from cometware.core.entry import Entry, Message, Position
 from cometware.core.events import Close, Event
 from cometware.core.framing import Frame
-from cometware.core.text import shown
+from cometware.core.text import shown, told
 from cometware.dialects import engineio
 from cometware.dialects.base import ANY_NUMBER, Shape, Silent
 from cometware.errors import BadFrame
@@ -149,7 +149,7 @@ def _check(kind: int, args: Any, protocol: int) -> None:
     else:
         good = isinstance(args, list) if kind == ACK else isinstance(args, str | dict)
     if not good:
-        raise _bad(f"a packet of type {kind} cannot carry {shown(repr(args), 80)}")
+        raise _bad(f"a packet of type {kind} cannot carry {told(args, 80)}")
 
 
 def _is_name(value: Any) -> bool:
@@ -165,7 +165,7 @@ def _filled(value: Any, attachments: list[Any]) -> Any:
     if value.get("_placeholder") is True:
         index = value.get("num")
         if type(index) is not int or not 0 <= index < len(attachments):
-            raise _bad(f"a placeholder for the attachment {shown(repr(index), 40)}, of {len(attachments)}")
+            raise _bad(f"a placeholder for the attachment {told(index, 40)}, of {len(attachments)}")
         attachment, attachments[index] = attachments[index], None
         if attachment is None:
             raise _bad(f"a second placeholder for the attachment {index}")

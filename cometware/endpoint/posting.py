@@ -14,6 +14,7 @@ from cometware.errors import BadFrame
 from cometware.response import Response
 from cometware.roster.base import Record, State
 from cometware.transports.opening import check_opens, run_on_open
+from cometware.transports.turns import at_a_pace
 from cometware.transports.upload import Ticket, UploadRefused, post_once, read_body, understand, upload
 
 
@@ -91,8 +92,9 @@ def _once(exchange: Exchange, events: Sequence[Event], dialect: str, size: int) 
     run_on_open(worker, Client(worker.channel, record, Ticket.transport, dialect, exchange.environ))
     record.state = State.OPEN
     try:
-        answer = post_once(worker, Client(worker.channel, record, Ticket.transport, dialect), events)
+        client = Client(worker.channel, record, Ticket.transport, dialect)
+        answer = at_a_pace(size, post_once, worker, client, events)
     finally:
         record.state = State.ENDED
         worker.inboxes.end(record, "left")
-    return json_response(answer.status, answer.shape)
+    return at_a_pace(size, json_response, answer.status, answer.shape)

@@ -8,7 +8,7 @@ from cometware.channel import Channel
 from cometware.client import Environ
 from cometware.core.data import parse, untagged
 from cometware.core.entry import audiences, event_name, left_out
-from cometware.core.text import shown
+from cometware.core.text import shown, told
 from cometware.dialects.base import check_number
 from cometware.endpoint.answers import error_response, json_response
 from cometware.errors import BadFrame, LogUnavailable
@@ -76,7 +76,7 @@ def _options(shape: Any) -> dict[str, Any]:
         ValueError: It is no message; says why not.
     """
     if not isinstance(shape, dict):
-        raise ValueError(f'expected an object like {{"data": "hello"}}, got {shown(repr(shape), 80)}')
+        raise ValueError(f'expected an object like {{"data": "hello"}}, got {told(shape, 80)}')
     unknown = [name for name in shape if name not in MEMBERS]
     if unknown:
         raise ValueError(f"expected only {', '.join(MEMBERS)}; got {shown(', '.join(unknown), 80)}")
@@ -84,10 +84,10 @@ def _options(shape: Any) -> dict[str, Any]:
         raise ValueError("expected data, or an event")
     to, but, once = shape.get("to", "*"), shape.get("but"), shape.get("once")
     if not isinstance(to, str) and not (isinstance(to, list) and all(isinstance(one, str) for one in to)):
-        raise ValueError(f"to: expected an audience or an array of them, got {shown(repr(to), 80)}")
+        raise ValueError(f"to: expected an audience or an array of them, got {told(to, 80)}")
     if not isinstance(but, str | None) and not (isinstance(but, list) and all(isinstance(one, str) for one in but)):
-        raise ValueError(f"but: expected the id of a client or an array of them, got {shown(repr(but), 80)}")
+        raise ValueError(f"but: expected the id of a client or an array of them, got {told(but, 80)}")
     if once is not None and not (isinstance(once, str) and 0 < len(once) <= 256):
-        raise ValueError(f"once: expected a key of 1 to 256 characters, got {shown(repr(once), 80)}")
+        raise ValueError(f"once: expected a key of 1 to 256 characters, got {told(once, 80)}")
     event = event_name(shape.get("event", "message"))
     return {"data": untagged(shape.get("data")), "event": event, "to": audiences(to), "but": left_out(but), "once": once}

@@ -108,16 +108,23 @@ def all_turns_here() -> LoopTurns:
 
 
 def in_turns(size: int, call: Callable[..., Result], *arguments: Any) -> Result:
-    """Compute something of so many bytes in this greenlet; what is large gives way to what others send."""
+    """Compute something of so many bytes in this greenlet; what is large gives way to what others send.
+
+    Only what does not wait for anything else: what is very large is computed one by one.
+    """
+    if size <= _ONE_BYTES:
+        return at_a_pace(size, call, *arguments)
+    with all_turns_here().large:
+        return at_a_pace(size, call, *arguments)
+
+
+def at_a_pace(size: int, call: Callable[..., Result], *arguments: Any) -> Result:
+    """The same for what may wait, as a handler may."""
     if size <= LARGE:
         return call(*arguments)
-    turns = all_turns_here()
-    token = PACE.set(turns.reading.pace)
+    token = PACE.set(turns_here().pace)
     try:
-        if size <= _ONE_BYTES:
-            return call(*arguments)
-        with turns.large:
-            return call(*arguments)
+        return call(*arguments)
     finally:
         PACE.reset(token)
 

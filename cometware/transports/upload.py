@@ -11,6 +11,7 @@ from gevent.event import Event as Signal
 from werkzeug.http import parse_options_header
 
 from cometware.client import Client, Environ
+from cometware.core import data as _data
 from cometware.core.events import Event, Left, Received
 from cometware.core.forms import field
 from cometware.core.text import is_length, shown
@@ -208,5 +209,5 @@ def post_once(worker: Worker, client: Client, events: Sequence[Event]) -> Answer
             shape = {"error": details}
             break
         if reply.json != "null":
-            shape["data"] = json.loads(reply.json)
+            shape["data"] = _data.parse(reply.json)
     return Answer(status, shape)
