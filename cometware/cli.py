@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-import logging
+from typing import Any
 
 import click
 
+from cometware.binding import parse
 from cometware.commands import publish, send, tail
+from cometware.settings import Settings
+
+_LEVELS = ["debug", "info", "warning", "error", "critical"]
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -17,37 +21,58 @@ def main() -> None:
 
 @main.command()
 @click.argument("application", metavar="MODULE:APP")
-@click.option("--bind", default="127.0.0.1:8000", show_default=True, metavar="HOST:PORT", help="Where to listen.")
+@click.option(
+    "--bind",
+    multiple=True,
+    default=["127.0.0.1:8000"],
+    show_default=True,
+    metavar="HOST:PORT",
+    help="Where to listen; also PORT (of this host alone), unix:PATH, fd://NUMBER. May be given several times.",
+)
 @click.option("--workers", default=1, show_default=True, metavar="N", help="How many processes; needs cometware[workers].")
-@click.option("--channel", metavar="URL", help="Where the channel lives, in the place of what the application says.")
+@click.option(
+    "--channel",
+    "channels",
+    multiple=True,
+    metavar="[NAME=]URL",
+    help="Where the channel lives, in the place of what the application says; with a name, for one of several.",
+)
 @click.option("--max-requests", default=0, metavar="N", help="End a worker after so many requests; another takes its place.")
 @click.option("--access-log/--no-access-log", default=False, help="Write a line for each request of the application.")
-def serve(application: str, bind: str, workers: int, channel: str | None, max_requests: int, access_log: bool) -> None:
-    """Serve a WSGI application with all transports of its channel."""
-    host, port = _address(bind)
+@click.option("--log-level", type=click.Choice(_LEVELS, case_sensitive=False), default=None, help="What is logged at least.")
+@click.option("--reload", is_flag=True, help="Begin anew when the code changes: for development.")
+@click.option("--script-name", default="", metavar="PREFIX", help="The application is below this path, like /shop.")
+@click.option(
+    "--shutdown-delay",
+    type=click.FloatRange(0),
+    default=0,
+    metavar="SECONDS",
+    help="Go on for so long after SIGTERM, with <path>/ready saying 503, since balancers still send.",
+)
+def serve(bind: tuple[str, ...], script_name: str, workers: int, max_requests: int, **others: Any) -> None:
+    """Serve a WSGI application with all transports of its channel.
+
+    MODULE:APP may also be a factory, as in shop:create_app() or "shop:create_app('test', debug=True)".
+    """
+    try:
+        binds = tuple(parse(place) for place in bind)
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="--bind") from None
+    prefix = "/" + script_name.strip("/") if script_name.strip("/") else ""
+    settings = Settings(binds=binds, script_name=prefix, workers=workers, max_requests=max_requests, **others)
     if workers > 1 or max_requests:
         try:
             from cometware.workers import Workers
         except ImportError as error:
             raise click.ClickException(f"several workers need gunicorn ({error}): pip install 'cometware[workers]'") from None
-        Workers(
-            application, bind=bind, workers=workers, channel=channel, access_log=access_log, max_requests=max_requests
-        ).run()
+        Workers(settings).run()
         return
     from gevent import monkey
 
     monkey.patch_all()
-    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
-    from cometware.serving import load, run
+    from cometware.serving import run
 
-    run(load(application, channel), application, host, port, access_log=access_log)
-
-
-def _address(bind: str) -> tuple[str, int]:
-    host, _, port = bind.rpartition(":")
-    if not port.isdigit() or int(port) > 65535:
-        raise click.BadParameter(f"got {bind!r}, expected HOST:PORT like 127.0.0.1:8000", param_hint="--bind")
-    return host.strip("[]"), int(port)
+    run(settings)
 
 
 main.add_command(tail)

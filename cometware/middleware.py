@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from itertools import count
 from typing import Any
+from weakref import WeakValueDictionary
 
 from cometware import assets
 from cometware.channel import Channel
@@ -16,6 +18,7 @@ from cometware.core.rates import Guesses
 from cometware.core.text import shown
 from cometware.endpoint import Endpoint
 from cometware.endpoint.answers import Headers, ask_to_wait, error_response, json_response, nothing, query_of, scripted
+from cometware.endpoint.ending import end
 from cometware.endpoint.exchange import StartResponse, User
 from cometware.endpoint.gate import Gate, without_credentials
 from cometware.endpoint.publishing import publish
@@ -95,6 +98,9 @@ class Cometware:
         channel = channels["/"]
         self.app = app
         self.channel = channel
+        self.channels = dict(channels)
+        self._ends = False
+        _made[next(_numbers)] = self
         self.path = path
         self._gate = Gate(app, allowed_origins, hosts)
         self._addresses = Addresses(addresses)
@@ -142,6 +148,8 @@ class Cometware:
             return self._app(environ, start_response)
         if self._counts:
             environ["cometware.address"] = self._addresses.of(environ)
+        if path == self.path + "/ready" and "/ready" not in self.channels:
+            return self._ready()(environ, start_response)
         if path == self.path + "/status" and self._status_token:
             return self._with_token("status_token", self._status_token, self._status, environ)(environ, start_response)
         if path == self.path + "/publish" and self._publish_token:
@@ -175,9 +183,20 @@ class Cometware:
         return result
 
     def drain(self, window_seconds: float) -> None:
-        """Ask every client to come back, spread over a window of seconds: this process is about to end."""
+        """Ask every client to come back, spread over a window of seconds: this process is about to end.
+
+        `<path>/ready` says so from now on, too.
+        """
+        self._ends = True
         for endpoint in self._endpoints.values():
             endpoint.drain(window_seconds)
+
+    def _ready(self) -> Response:
+        """Tell a balancer whether it may send somebody here."""
+        is_ready = not (self._ends or end.is_near)
+        response = json_response(200 if is_ready else 503, {"ready": is_ready})
+        response.headers["Cache-Control"] = "no-store"
+        return response
 
     def warn_of_processes(self, *, aloud: bool = True) -> None:
         """Several processes serve this: if the channel cannot be in all of them, say so in the log, once.
@@ -220,6 +239,15 @@ class Cometware:
         if environ["REQUEST_METHOD"] == "OPTIONS":
             return _preflight(verdict)(environ, start_response)
         return endpoint.serve(environ, start_response, _cors(verdict))
+
+
+_made: WeakValueDictionary[int, Cometware] = WeakValueDictionary()
+_numbers = count()
+
+
+def made() -> list[Cometware]:
+    """Return every Cometware of this process, in the order in which they were made."""
+    return [cometware for _, cometware in sorted(_made.items())]
 
 
 def _shows(environ: Environ, token: str | None) -> bool:

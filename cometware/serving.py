@@ -3,94 +3,99 @@
 from __future__ import annotations
 
 import gc
-import importlib
 import os
 import signal
 import sys
+import traceback
 from typing import Any
 
 import click
 import gevent
+import gevent.event
 from gevent.pywsgi import WSGIServer
 
+from cometware.binding import shown
 from cometware.core.masking import masked_url
-from cometware.endpoint.ending import DRAIN_SECONDS
-from cometware.middleware import Cometware
+from cometware.endpoint.ending import DRAIN_SECONDS, end
+from cometware.middleware import made
+from cometware.reloading import Changes
 from cometware.servers.base import ALL_TRANSPORTS
 from cometware.servers.pywsgi import Handler
+from cometware.settings import Settings
 from cometware.watchdog import Watchdog
 
 _FLUSH_SECONDS = 0.3
-_WAITING = 4096
-"""Connections that may wait to be taken, if the system allows it: any more are tried again seconds later."""
 
 
-def run(app: Any, name: str, host: str, port: int, *, access_log: bool) -> None:
-    """Listen, say so in one line, and serve until SIGTERM or SIGINT."""
-    server = WSGIServer((host, port), app, handler_class=Handler, log="default" if access_log else None, backlog=_WAITING)
+def run(settings: Settings) -> None:
+    """Listen, say so in one line, and serve until SIGTERM or SIGINT; with `reload`, anew after each change of the code."""
+    changes = Changes() if settings.reload else None
     try:
-        server.start()
-    except OSError as error:
-        raise click.ClickException(f"cannot listen on {host}:{port}: {error.strerror}") from None
-    os.register_at_fork(after_in_child=server.socket.close)  # or the address stays taken for as long as a child lives
-    shown_host = f"[{host}]" if ":" in host else host or "0.0.0.0"
-    click.echo(f"cometware: {name} on http://{shown_host}:{server.server_port} · {_transports(app)}")
+        app = settings.load()
+    except Exception:
+        if changes is None:
+            raise
+        traceback.print_exc()
+        changes.wait()
+        changes.restart()
+    servers = _listen(app, settings)
+    where = ", ".join(shown(server.socket, "http") for server in servers)
+    click.echo(f"cometware: {settings.application} on {where} · {what_is_on()}")
     gc.collect()
     gc.freeze()  # what the application is made of is not looked through again and again, while everybody waits
     Watchdog().start()
     stopped = gevent.event.Event()
+    signs: list[int] = []
     for number in (signal.SIGTERM, signal.SIGINT):
-        gevent.signal_handler(number, stopped.set)
+        gevent.signal_handler(number, _tell, stopped, signs, number)
+    if changes is not None:
+        gevent.spawn(changes.wait).link(lambda seen: stopped.set())
     stopped.wait()
-    server.close()
-    channel = channel_of(app)
-    if channel is not None:
-        channel.drain(DRAIN_SECONDS)
-        gevent.sleep(_FLUSH_SECONDS)
-    server.stop(timeout=1)
+    end.has_begun = True
+    if signal.SIGTERM in signs and settings.shutdown_delay:
+        stopped.clear()
+        stopped.wait(settings.shutdown_delay)  # balancers still send; whoever cannot wait says it again
+    _stop(servers, settings)
+    if changes is not None and not signs:
+        changes.restart()
 
 
-def channel_of(app: Any) -> Cometware | None:
-    """Find the channel of an application: itself, or what wraps its `wsgi_app`."""
-    return next((part for part in (app, getattr(app, "wsgi_app", None)) if isinstance(part, Cometware)), None)
+def _tell(stopped: Any, signs: list[int], number: int) -> None:
+    signs.append(number)
+    stopped.set()
 
 
-def _transports(app: Any) -> str:
-    """Tell which transports are on."""
-    channel = channel_of(app)
-    transports = ", ".join(ALL_TRANSPORTS)
-    if channel is None:
-        return f"{transports} (no Cometware found in {type(app).__name__}: wrap its wsgi_app, or serve the wrapper)"
-    return f"{transports} at {channel.path} · log {masked_url(channel.channel.url)}"
-
-
-def load(application: str, channel_url: str | None = None) -> Any:
-    """Import what `MODULE:APP` names; its channel lives at another URL, if one is given.
-
-    Raises:
-        click.ClickException: There is no such thing, or it is no application.
-    """
-    module_name, _, name = application.partition(":")
-    sys.path.insert(0, os.getcwd())
-    try:
-        module = importlib.import_module(module_name)
-    except ModuleNotFoundError as error:
-        if error.name is None or not (module_name + ".").startswith(error.name + "."):
-            raise
-        raise click.BadParameter(f"there is no module {error.name!r} below {os.getcwd()}", param_hint="MODULE:APP") from None
-    app: Any = module
-    for part in (name or "app").split("."):
-        app = getattr(app, part, None)
-        if app is None:
-            raise click.BadParameter(f"module {module_name!r} has no {name or 'app'!r}", param_hint="MODULE:APP")
-    if not callable(app):
-        raise click.BadParameter(f"{application!r} is no WSGI application: it cannot be called", param_hint="MODULE:APP")
-    if channel_url is not None:
-        found = channel_of(app)
-        if found is None:
-            raise click.BadParameter(f"no Cometware was found in {application!r}, so no channel", param_hint="--channel")
+def _listen(app: Any, settings: Settings) -> list[Any]:
+    servers: list[Any] = []
+    for bind in settings.binds:
         try:
-            found.channel.move(channel_url)
-        except ValueError as error:
-            raise click.BadParameter(str(error), param_hint="--channel") from None
-    return app
+            listener = bind.listen()
+        except OSError as error:
+            raise click.ClickException(f"cannot listen on {bind}: {error.strerror or error}") from None
+        listener.setblocking(False)
+        log = "default" if settings.access_log else None
+        server = WSGIServer(listener, app, handler_class=Handler, log=log)
+        server.start()
+        os.register_at_fork(after_in_child=listener.close)  # or the address stays taken for as long as a child lives
+        servers.append(server)
+    return servers
+
+
+def _stop(servers: list[Any], settings: Settings) -> None:
+    for server in servers:
+        server.close()
+    for bind in settings.binds:
+        if bind.path and os.path.exists(bind.path):
+            os.unlink(bind.path)
+    for cometware in made():
+        cometware.drain(DRAIN_SECONDS)
+    gevent.sleep(_FLUSH_SECONDS)
+    gevent.joinall([gevent.spawn(server.stop, 1) for server in servers])
+    sys.stdout.flush()
+
+
+def what_is_on() -> str:
+    """Tell the channels of this process, and which transports they have."""
+    transports = ", ".join(ALL_TRANSPORTS)
+    channels = [f"{one.path} · log {masked_url(one.channel.url)}" for one in made()]
+    return f"{transports} at {', '.join(channels)}" if channels else f"{transports}: the application has made no Cometware yet"

@@ -2,26 +2,34 @@
 
 from __future__ import annotations
 
-import logging
+import mmap
+import struct
 import sys
+import time
 from datetime import timedelta
 from typing import Any, NamedTuple
 
 import click
-import gevent.exceptions  # noqa: F401  (gunicorn's worker needs it whole)
+import gevent
+import gevent.exceptions
 from gunicorn.app.base import BaseApplication
 from gunicorn.arbiter import Arbiter
 from gunicorn.errors import HaltServer
 from gunicorn.glogging import Logger
 from gunicorn.workers.ggevent import GeventPyWSGIWorker
 
+from cometware.binding import shown
 from cometware.core.logger import fit
-from cometware.core.masking import masked_url
-from cometware.servers.base import ALL_TRANSPORTS
+from cometware.endpoint.ending import end
+from cometware.middleware import made
 from cometware.servers.pywsgi import Handler
+from cometware.serving import what_is_on
+from cometware.settings import Settings, log_to_stderr
 from cometware.watchdog import Watchdog
 
 GRACE_SECONDS = 10
+_TOGETHER_SECONDS = 0.3
+"""How far apart the signals of one end may come."""
 
 
 class Workers(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
@@ -30,30 +38,21 @@ class Workers(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
     The application is loaded in each worker, behind its monkey patches.
     """
 
-    def __init__(
-        self,
-        application: str,
-        *,
-        bind: str,
-        workers: int,
-        channel: str | None,
-        access_log: bool,
-        max_requests: int,
-    ) -> None:
-        self.application = application
-        self.channel = channel
+    def __init__(self, settings: Settings) -> None:
+        self.told = settings
         self.settings = {
-            "bind": bind,
-            "workers": workers,
+            "bind": [str(bind) for bind in settings.binds],
+            "workers": settings.workers,
             "worker_class": Process,
             "worker_connections": 10_000,
             "graceful_timeout": GRACE_SECONDS,
-            "accesslog": "-" if access_log else None,
+            "accesslog": "-" if settings.access_log else None,
             "logger_class": Log,
-            "loglevel": "warning",
-            "max_requests": max_requests,
-            "max_requests_jitter": max_requests // 10,
-            "proc_name": f"cometware {application}",
+            "loglevel": settings.log_level or "warning",
+            "reload": settings.reload,
+            "max_requests": settings.max_requests,
+            "max_requests_jitter": settings.max_requests // 10,
+            "proc_name": f"cometware {settings.application}",
             "control_socket_disable": True,
         }
         super().__init__()
@@ -64,19 +63,44 @@ class Workers(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
                 self.cfg.set(name, value)
 
     def load(self) -> Any:
-        from cometware.serving import load
-
         try:
-            return load(self.application, self.channel)
+            return self.told.load()
         except click.ClickException as error:
             error.show()
             sys.exit(Arbiter.APP_LOAD_ERROR)
 
     def run(self) -> None:
         try:
-            super().run()
+            Master(self).run()
         except HaltServer as error:  # no worker comes up; which one of them is the last to say so is chance
             sys.exit(error.exit_status)
+
+
+class Master(Arbiter):  # type: ignore[misc]
+    """gunicorn's own, which goes on for a while after SIGTERM, so that balancers learn that it will end."""
+
+    def stop(self, graceful: bool = True) -> None:
+        delay = self.app.told.shutdown_delay
+        if graceful:
+            _tell_all(time.monotonic())
+        while graceful and time.monotonic() < _told_at() + delay and self.SIG_QUEUE.empty():  # who cannot wait says it again
+            self.reap_workers()
+            time.sleep(0.1)
+        _tell_all(time.monotonic() - delay)
+        super().stop(graceful)
+
+
+_moment = mmap.mmap(-1, 8)
+"""When the end was announced: all processes see it, since all are forked from this one."""
+
+
+def _tell_all(moment: float) -> None:
+    _moment[:] = struct.pack("d", moment)
+
+
+def _told_at() -> float:
+    (moment,) = struct.unpack("d", _moment[:])
+    return float(moment)
 
 
 class Log(Logger):  # type: ignore[misc]
@@ -117,23 +141,41 @@ class Process(GeventPyWSGIWorker):  # type: ignore[misc]
     wsgi_handler = _Handler
 
     def init_process(self) -> None:
-        logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+        end.watch(lambda: _told_at() != 0)
         super().init_process()
 
+    @property
+    def _told(self) -> Settings | None:
+        """What `cometware serve` was told; None where gunicorn itself was told to take this kind of worker."""
+        told: Settings | None = getattr(self.app, "told", None)
+        return told
+
+    def handle_exit(self, number: int, frame: Any) -> None:
+        """End: at once, if others serve in its place (a reload); else not before balancers know."""
+        if self._told is None or not self._told.shutdown_delay:
+            self.alive = False
+        else:
+            gevent.spawn(self._end_in_time, self._told.shutdown_delay)
+
+    def _end_in_time(self, delay: float) -> None:
+        if not _told_at():
+            gevent.sleep(_TOGETHER_SECONDS)  # a process manager may tell all processes at once
+        if _told_at():
+            gevent.sleep(max(0.0, _told_at() + delay - time.monotonic()))
+        self.alive = False
+
     def run(self) -> None:
+        if self._told is None:
+            log_to_stderr(None)
         self._tell(is_first=self.age == 1)
         Watchdog().start()
         super().run()
 
     def _tell(self, *, is_first: bool) -> None:
         """The first one says what is served, and what several processes cannot do; the others need not say it again."""
-        from cometware.serving import channel_of
-
-        found = channel_of(self.wsgi)
         if is_first:
-            where = ", ".join(f"http://{sock.getsockname()[0]}:{sock.getsockname()[1]}" for sock in self.sockets)
-            what = f" · {', '.join(ALL_TRANSPORTS)} at {found.path} · log {masked_url(found.channel.url)}" if found else ""
-            name = getattr(self.app, "application", None) or self.app.app_uri  # its own, or gunicorn's
-            click.echo(f"cometware: {name} on {where} · {self.cfg.workers} workers{what}")
-        if found is not None:
-            found.warn_of_processes(aloud=is_first)
+            where = ", ".join(shown(sock, "http") for sock in self.sockets)
+            name = self._told.application if self._told else self.app.app_uri  # its own, or gunicorn's
+            click.echo(f"cometware: {name} on {where} · {self.cfg.workers} workers · {what_is_on()}")
+        for cometware in made():
+            cometware.warn_of_processes(aloud=is_first)

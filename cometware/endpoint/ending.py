@@ -26,6 +26,29 @@ _LAST_SECONDS = 1.0
 RunInLoop = Callable[[Callable[[], Any]], Any]
 
 
+class End:
+    """Of this process: has it begun? Whoever runs the server says so, or gunicorn's own object knows."""
+
+    def __init__(self) -> None:
+        self.has_begun = False
+        self._signs: list[Callable[[], bool]] = []
+
+    def watch(self, sign: Callable[[], bool]) -> None:
+        """Look here, too."""
+        self._signs.append(sign)
+
+    @property
+    def is_near(self) -> bool:
+        """Is this process about to end? A balancer then sends it nobody."""
+        if self.has_begun or any(sign() for sign in self._signs):
+            return True
+        process = find_process()
+        return process is not None and not process.alive
+
+
+end = End()
+
+
 def drain_before_end(worker: Worker, run: RunInLoop) -> Ending | None:
     """Under gunicorn, let the process of this worker end only after its clients know. Called in the thread of its loop.
 

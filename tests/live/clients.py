@@ -60,6 +60,8 @@ class Client:
     """
 
     transport: ClassVar[str]
+    root: ClassVar[str] = "/comet"
+    """Where the channel is."""
     holds: ClassVar[bool] = True
     """Does the server hold its requests?"""
     receive_buffer = 0
@@ -173,7 +175,7 @@ class Client:
         sock = connect(self.server.port)
         headers = self.headers | {"Content-Type": "application/json"}
         self._mark = new_key()
-        sock.sendall(request("POST", f"/comet?mark={self._mark}", headers, json.dumps(shape).encode()))
+        sock.sendall(request("POST", f"{self.root}?mark={self._mark}", headers, json.dumps(shape).encode()))
         self._posts[sock] = Body()
 
     def arrived(self) -> None:
@@ -226,7 +228,7 @@ class Client:
         query = dict(self.query) | more
         if self.position is not None:
             query["after"] = self.position
-        return "/comet?" + urlencode(query) if query else "/comet"
+        return f"{self.root}?{urlencode(query)}" if query else self.root
 
     def take(self, shape: Shape) -> None:
         if "open" in shape:
@@ -419,7 +421,7 @@ class LongPoll(_Response):
 
     def target(self, **more: Any) -> str:
         if self._link:
-            return "/comet" + self._link
+            return self.root + self._link
         return super().target(**more) if self.wait is None else super().target(wait=self.wait, **more)
 
     def open(self) -> Shape:
