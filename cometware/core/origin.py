@@ -156,13 +156,16 @@ def advice(got: str) -> str:
     """Return what to set so that this page may use the channel; nothing, if no setting lets it in."""
     if got in OPAQUE or not _fault_of(got):
         return f'allowed_origins=["{got}"]'
-    return 'allowed_origins=["*"]' if got.startswith("Sec-Fetch-Site: ") or _ORIGIN.match(got) else ""
+    is_one = len(got) <= _ORIGIN_CHARACTERS and _ORIGIN.match(got)
+    return 'allowed_origins=["*"]' if got.startswith("Sec-Fetch-Site: ") or is_one else ""
 
 
 def _fault_of(item: object) -> str:
     """Say why no browser sends this origin; nothing, if one may."""
     if not isinstance(item, str):
         return "it is no text"
+    if len(item) > _ORIGIN_CHARACTERS:
+        return "no host has so long a name"
     if not item.isascii():
         return "browsers send a host's ASCII name (xn--…)"
     if item != item.lower():

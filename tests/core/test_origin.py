@@ -248,6 +248,7 @@ def test_the_setting_takes(good: list[str]) -> None:
         *(["https://a.example:0"], ["https://a.example:99999"], ["https://a.example:0443"], ["https://a.example:"]),
         *(["wss://a.example"], ["file:///"], ["about:blank"], ["https://u@a.example"], ["https://a..example"], ["NULL"]),
         *(["https://b\xfccher.example"], ["http://127.1"], ["http://*.0.0.1"], ["http://[0:0::1]"], ["https://a.example\n"]),
+        [f"https://{'a' * 600}.example"],
     ],
 )
 def test_the_setting_refuses_and_says_what_it_expects(bad: list[str]) -> None:
@@ -261,7 +262,9 @@ def test_the_advice_of_a_refusal_is_a_setting_that_works(got: str) -> None:
     assert verdict(got, allowed=tuple(check_allowed_origins([got]))).allowed
 
 
-@pytest.mark.parametrize("got", ["https://b\xfc.example", "https://A.example", "x", "", 'x", "y', "https://a\nb"])
+@pytest.mark.parametrize(
+    "got", ["https://b\xfc.example", "https://A.example", f"https://{'a' * 600}.example", "x", "", 'x", "y', "https://a\nb"]
+)
 def test_what_no_setting_lets_in_has_no_advice_that_does_not_work(got: str) -> None:
     if advice(got):
         assert (advice(got), verdict(got, allowed=("*",)).allowed) == ('allowed_origins=["*"]', True)
