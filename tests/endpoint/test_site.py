@@ -65,10 +65,11 @@ def test_socketio_asks_for_it_too() -> None:
     assert "hosts" in json.loads(response.data)["message"]
 
 
-def test_who_shows_a_token_and_who_wants_the_client_is_not_asked() -> None:
+def test_who_shows_a_token_who_wants_the_client_and_who_asks_whether_it_is_ready_is_not_asked() -> None:
     app = Cometware(plain, Channel(), hosts=["shop.example"], publish_token="t", status_token="t")
     token = {"Authorization": "Bearer t"}
     assert ask(app, "web:8000", "/comet/status", **token) == 200
+    assert ask(app, "web:8000", "/comet/ready") == 200
     assert ask(app, "web:8000", "/comet/client.js") == 200
     assert ask(app, "web:8000", "/") == 200
 
