@@ -76,5 +76,6 @@ app = Cometware(  # type: ignore[assignment]
     hooks="/realtime",
     sockjs_script="/sockjs.js",
     recovery=True,
+    threads=int(os.environ.get("THREADS", "0")),
     allowed_origins=["https://site.example"],
 )

@@ -9,7 +9,6 @@ import re
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
-from itertools import count
 from typing import NamedTuple
 
 import pytest
@@ -19,7 +18,8 @@ from hypothesis import strategies as st
 from tests.fuzz import mutations
 from tests.fuzz.mutations import PUT, changed, changes, mutated
 from tests.live.clients import new_key
-from tests.live.raw import UPGRADE, Line, ask, head, masked, open_websocket, request
+from tests.live.raw import UPGRADE, Line, ask, head, masked, open_websocket
+from tests.live.raw import request as asking
 from tests.live.server import Server, serve
 from tests.proxies.foreground import free_port
 
@@ -149,18 +149,28 @@ broken = st.builds(damaged, whole, changes | st.lists(wire, max_size=3))
 strangers = st.builds(sent_so, whole | broken, st.sampled_from([0, 0, 1, 4, 8]), st.sampled_from([False, False, False, True]))
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+SERVERS = {
+    "serve": ("cometware", "serve", "--workers", "2"),
+    "threads": ("cometware", "serve", "--workers", "2"),
+    "gevent": ("gunicorn", "-k", "gevent", "-w", "2"),
+    "gthread": ("gunicorn", "-k", "gthread", "--threads", "40", "-w", "2"),
+}
+
+
+@pytest.fixture(
+    scope="module", params=[name if name == "serve" else pytest.param(name, marks=pytest.mark.full) for name in SERVERS]
+)
+def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     channel = f"sqlite:///{tmp_path_factory.mktemp('fuzz')}/channel.db"
-    command = [sys.executable, "-m", "cometware", "serve", "tests.fuzz.app:app", "--bind", f"127.0.0.1:{free_port()}"]
-    with serve(command=[*command, "--workers", "2", "--channel", channel]) as server:
+    command = [sys.executable, "-m", *SERVERS[request.param], "tests.fuzz.app:app", "--bind", f"127.0.0.1:{free_port()}"]
+    environ = {"CHANNEL": channel, "THREADS": "4" if request.param == "threads" else "0"}
+    with serve(command=command, environ=environ) as server:
+        server.transports = server.transports if request.param != "gthread" else ("sse", "stream", "poll")
         yield server
 
 
 class Witness:
     """Somebody who is served while strangers do what they do; with several, both workers have one."""
-
-    numbers = count(1)
 
     def __init__(self, port: int) -> None:
         self.line = open_websocket(port, "/comet?v=1")
@@ -180,7 +190,7 @@ class Witness:
 @pytest.fixture(scope="module")
 def witnesses(server: Server) -> Iterator[list[Witness]]:
     with ExitStack() as stack:
-        witnesses = [Witness(server.port) for _ in range(4)]
+        witnesses = [Witness(server.port) for _ in range(4 if "websocket" in server.transports else 0)]
         for witness in witnesses:
             stack.enter_context(witness.line)
         yield witnesses
@@ -190,11 +200,11 @@ def known(server: Server) -> dict[bytes, bytes]:
     """Learn what a stranger may name: a position, sessions, a key."""
     sids: dict[bytes, bytes] = {b"{KEY}": new_key().encode()}
     for version in (3, 4):
-        answer = ask(server.port, request(target=f"/comet/socket.io/?EIO={version}&transport=polling"))
+        answer = ask(server.port, asking(target=f"/comet/socket.io/?EIO={version}&transport=polling"))
         found = re.search(rb'"sid":"([^"]+)"', answer.body)
         assert answer.status == 200 and found is not None, answer
         sids[b"{SID%d}" % version] = found[1]
-    answer = ask(server.port, request(target="/comet?wait=0"))
+    answer = ask(server.port, asking(target="/comet?wait=0"))
     found = re.search(rb'"position":"([^-]+)-', answer.body)
     assert answer.status == 200 and found is not None, answer
     return sids | {b"{EPOCH}": found[1]}
@@ -231,5 +241,5 @@ def test_whatever_strangers_send_nothing_fails_and_others_are_served(
             answer = line.read_to_end()  # and not: it hangs
             assert not _WRONG.search(answer), (stranger.data, answer)
             event(answer[:12].decode("latin-1") or "nothing")
-    assert ask(server.port, request(target="/")).body == b"alive"
+    assert ask(server.port, asking(target="/")).body == b"alive"
     assert server.unexpected_errors[before:] == []
