@@ -159,7 +159,7 @@ os.umask(mask)
 os.setgroups(groups)
 os.setgid(user)  # a group of their own, as most systems give each user
 os.setuid(user)
-channel = Channel(url, limits=Limits(store_seconds=2))
+channel = Channel(url, limits=Limits(store_seconds=60 if groups else 2))
 try:
     channel.log.open()
 except LogUnavailable as error:
