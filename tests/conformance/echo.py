@@ -6,7 +6,7 @@ from typing import Any
 
 from cometware import Channel, Client, Cometware, Limits
 
-channel = Channel(limits=Limits(max_message_bytes=16 * 1024 * 1024))
+channel = Channel(limits=Limits(max_message_bytes=16 * 1024 * 1024, rates=None))
 
 
 @channel.on_message
