@@ -41,23 +41,23 @@ class Rates:
         ValueError: A rate is none that could be kept.
     """
 
-    client_messages: Rate | None = Rate(100, 2_000)
+    client_messages: Rate | None = Rate(100, 10_000)
     """Messages of one client."""
     client_bytes: Rate | None = Rate(1024 * 1024, 16 * 1024 * 1024)
-    client_connections: Rate | None = Rate(2, 60)
+    client_connections: Rate | None = Rate(5, 600)
     """WebSockets and streams that one client begins."""
-    user_messages: Rate | None = Rate(200, 4_000)
+    user_messages: Rate | None = Rate(200, 20_000)
     """Messages of all clients of a user."""
     user_bytes: Rate | None = Rate(2 * 1024 * 1024, 32 * 1024 * 1024)
     user_opens: Rate | None = Rate(10, 300)
     """New clients of a user."""
-    user_connections: Rate | None = Rate(20, 600)
-    address_messages: Rate | None = Rate(1_000, 20_000)
+    user_connections: Rate | None = Rate(20, 2_000)
+    address_messages: Rate | None = Rate(1_000, 50_000)
     """Messages of all clients that come from an address."""
     address_bytes: Rate | None = Rate(8 * 1024 * 1024, 128 * 1024 * 1024)
     address_opens: Rate | None = Rate(50, 2_000)
     """New clients from an address, and new sessions of Socket.IO."""
-    address_connections: Rate | None = Rate(100, 4_000)
+    address_connections: Rate | None = Rate(100, 10_000)
     address_guesses: Rate | None = Rate(0.1, 10)
     """Wrong tokens from an address, at `<path>/status` and `<path>/publish`."""
     connections_at_once: int | None = 2_000

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import re
 import sys
 from dataclasses import fields
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -260,3 +262,27 @@ def test_connections_are_counted_by_address_until_they_leave() -> None:
     crowd.leave(2)
     crowd.leave(3)
     assert crowd._counts == crowd.places == {}
+
+
+def test_the_page_of_the_protocol_tells_the_defaults() -> None:
+    page = (Path(__file__).resolve().parents[2] / "docs/protocol.md").read_text()
+    table = page.partition("| | client | user | address |")[2].partition("\n\n")[0]
+    told = {}
+    for row in table.splitlines()[2:]:
+        kind, *cells = row.strip("| ").split(" | ")
+        (name,) = set(re.findall("messages|bytes|opens|connections_at_once|connections|guesses", kind)) - {"connections"} or {
+            "connections"
+        }
+        told |= {(scope, name): cell for scope, cell in zip(("client", "user", "address"), cells, strict=True)}
+    assert told.pop(("address", "connections_at_once")).startswith(f"{Rates().connections_at_once:,};")
+    units = {"": 1, " MiB": 1024 * 1024}
+
+    def number(text: str) -> float:
+        value, unit = re.fullmatch(r"([\d.,]+)( MiB)?", text.strip()).groups(default="")  # type: ignore[union-attr]
+        return float(value.replace(",", "")) * units[unit]
+
+    for (scope, kind), text in told.items():
+        rate = getattr(Rates(), f"{scope}_{kind}", None)
+        shown = None if text == "–" else Rate(*map(number, text.split(", ")))
+        assert rate == shown, (scope, kind)
+    assert len(told) == 17

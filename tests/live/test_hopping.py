@@ -11,7 +11,7 @@ from tests.live.clients import Client, EventStream, LongPoll, Shape, Stream, Web
 from tests.live.server import PATIENT, Server
 
 COUNT = 20_000
-LIMITS = PATIENT | {"window_entries": 2 * COUNT, "rates": None}
+LIMITS = PATIENT | {"window_entries": 2 * COUNT}
 
 
 class Received:

@@ -11,7 +11,7 @@ from tests.live.clients import TRANSPORTS, Client
 from tests.live.crowd import KINDS, Crowd, Member
 from tests.live.server import PATIENT, Server
 
-LIMITS = PATIENT | {"rates": None}
+LIMITS = PATIENT
 CLIENTS = 1000
 COUNT = 1000
 
