@@ -105,3 +105,8 @@ def test_a_marked_block_is_found_and_a_plain_one_is_not(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     page.write_text("# A page\n```python\n1 / 0\n```\n\n```python run\nx = 1\n```\n")
     assert blocks(page) == [(7, "x = 1\n")]
+
+
+@pytest.mark.parametrize("path", PAGES, ids=page_id)
+def test_no_page_shows_what_two_authors_did_not_agree_on(path: Path) -> None:
+    assert not re.search(r"^(<{7}|>{7}|={7}$)", path.read_text(), re.MULTILINE)
