@@ -169,12 +169,15 @@ def attack(name: str, port: int, connections: int) -> None:
 
 # Who does nothing wrong
 
+_ADDRESS = "127.0.0.2"
+"""That of the probes: rates are for each address."""
+
 
 class Wire:
     """A blocking connection that reads HTTP responses."""
 
     def __init__(self, port: int) -> None:
-        self.sock = socket.create_connection(("127.0.0.1", port), PATIENCE_SECONDS)
+        self.sock = socket.create_connection(("127.0.0.1", port), PATIENCE_SECONDS, (_ADDRESS, 0))
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._data = b""
 
@@ -189,8 +192,11 @@ class Wire:
 
     def ask(self, target: str) -> str:
         """Send a GET and return its whole response."""
-        self.sock.sendall(f"GET {target} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode())
+        self.send(target)
         return self.response()
+
+    def send(self, target: str) -> None:
+        self.sock.sendall(f"GET {target} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode())
 
     def response(self) -> str:
         head = self.until(b"\r\n\r\n").decode("latin-1")
@@ -258,16 +264,16 @@ def delivery(port: int) -> Callable[[], None]:
     target = follow(poller.ask(target))
 
     def ask() -> None:
-        nonlocal target
+        nonlocal target, poller
         text = b"B%d;" % time.monotonic_ns()
-        poller.sock.sendall(f"GET {target} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode())
+        poller.send(target)
         sender.sock.sendall(_frame(text))
         while True:
             answer = poller.response()
             target = follow(answer)
             if text.decode() in answer:
                 break
-            poller.sock.sendall(f"GET {target} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode())
+            poller.send(target)
         sender.until(text)
 
     return ask

@@ -28,6 +28,7 @@ from cometware.hooks import AppHooks, is_below, is_hook
 from cometware.response import Response
 from cometware.servers.detect import detect
 from cometware.servers.doors import doors
+from cometware.servers.turn import take_turn
 from cometware.threads import InThreads
 from cometware.transports.forks import forks
 
@@ -137,8 +138,10 @@ class Cometware:
         server = environ.get("cometware.server")
         if server is not None:
             server.limits = self.channel.limits
-        elif "RAW_URI" in environ:
-            self._mask(environ, path)
+        else:
+            take_turn(environ)
+            if "RAW_URI" in environ:
+                self._mask(environ, path)
         for prefix, foreign in self._foreign.items():
             if path.startswith(prefix) and path[len(prefix) : len(prefix) + 1] in ("", "/"):
                 if self._counts:
