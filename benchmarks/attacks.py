@@ -108,7 +108,7 @@ ATTACKS: Mapping[str, Attack] = {
     "posts of many messages": Attack(post(b"/comet", array(b'{"data":1}', 990_000), b"application/json")),
     "posts of deep JSON": Attack(post(b"/comet", b'{"data":%b}' % array(b"[]", 990_000), b"application/json")),
     "posts of tagged JSON": Attack(post(b"/comet", b'{"data":%b}' % array(b'{"$bytes":""}', 990_000), b"application/json")),
-    "posts of a form": Attack(post(b"/comet", b"d=" + b"%5B" * 330_000, b"application/x-www-form-urlencoded")),
+    "posts of a form": Attack(post(b"/comet?v=1", b"d=" + b"%5B" * 330_000, b"application/x-www-form-urlencoded")),
     "pings": Attack(frame(9) * 10_000, UPGRADE),
     "empty fragments": Attack(frame(0, fin=False) * 10_000, UPGRADE + frame(1, fin=False)),
     "fragments of one byte": Attack(frame(0, b"x", fin=False) * 10_000, UPGRADE + frame(1, fin=False)),
