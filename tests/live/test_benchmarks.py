@@ -99,3 +99,19 @@ def test_what_several_workers_cost_is_measured(tmp_path: Path) -> None:
     assert {row["server"] for row in found} == {"memory", "SQLite", "Redis"}
     (commands,) = [row["value"] for row in found if row["measure"].endswith(": commands")]
     assert commands == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "rows"),
+    [
+        (["benchmarks.attacks", "nothing", "pipelined views", "--seconds", "0.5", "--connections", "2"], 2),
+        (["benchmarks.prices", "a view", "query names", "--count", "20"], 2),
+    ],
+)
+def test_what_strangers_can_do_is_measured(arguments: list[str], rows: int) -> None:
+    command = [sys.executable, "-m", *arguments]
+    run = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=240)
+    assert run.returncode == 0, run.stdout
+    table = [line for line in run.stdout.splitlines() if line.startswith("|")]
+    assert len(table) == 2 + rows, run.stdout
+    assert "nan" not in run.stdout
