@@ -7,7 +7,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
 from cometware.client import Environ
-from cometware.core.keys import client_id
+from cometware.core.events import Left
+from cometware.core.keys import client_id, key_id
 from cometware.core.negotiation import Asked
 from cometware.endpoint.answers import BASE_HEADERS, Headers
 from cometware.endpoint.gate import is_doubtful
@@ -118,6 +119,14 @@ class Exchange:
     def is_known(self, key: str) -> bool:
         """Is this user's client with a key here, on whichever worker?"""
         return self.worker.roster.find(client_id(key, self.ask_user())) is not None
+
+    def leave_by_key(self, goodbye: Left) -> bool:
+        """Take leave of a key's client under another user: a page that goes to a login sends the next one's cookies already.
+
+        Is it here?
+        """
+        former = self.worker.roster.newest_of(key_id(self.asked.key or ""))
+        return former is not None and self.worker.clients.leave_by_id(former, goodbye.wait_seconds)
 
     def respond(self, response: Response) -> Iterable[bytes]:
         """Give an ordinary answer."""

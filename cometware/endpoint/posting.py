@@ -41,7 +41,7 @@ def post(exchange: Exchange) -> Response:
         return _once(exchange, events, dialect, len(body))
     goodbyes = [event for event in events if isinstance(event, Left)]
     leaves = bool(goodbyes) and len(goodbyes) == len(events)
-    if leaves and goodbyes[0].wait_seconds and not exchange.is_known(asked.key):
+    if leaves and not exchange.is_known(asked.key) and (exchange.leave_by_key(goodbyes[0]) or goodbyes[0].wait_seconds):
         return json_response(200, {"accepted": 0})
     admission = exchange.admit(Ticket.transport, dialect, leaves=leaves)
     if leaves and admission.close is not None and admission.close.code == LEFT:

@@ -159,14 +159,18 @@ class Arrival(NamedTuple):
 class Opening(NamedTuple):
     """What the roster has for a client at the door. `is_first`: the caller opened it, so it must run `on_open` and settle it.
 
-    `was_other`: its key was another user's until now. `is_fresh`: the store has just been asked, and `catch_up` would learn
-    nothing.
+    `former` is the client that its key was until now, under another user. `is_fresh`: the store has just been asked, and
+    `catch_up` would learn nothing.
     """
 
     record: Record
     is_first: bool
-    was_other: bool = False
+    former: str | None = None
     is_fresh: bool = False
+
+    @property
+    def was_other(self) -> bool:
+        return self.former is not None
 
 
 class Turn(Enum):
@@ -307,6 +311,10 @@ class Roster(Protocol):
 
     def take_back(self, record: Record) -> bool:
         """May a connection that is here serve a client that went elsewhere since? It may, if it has none there. Waits."""
+        ...
+
+    def newest_of(self, key: str) -> str | None:
+        """Return the id of the client that was last opened with a key, under whichever user. Waits."""
         ...
 
     def find(self, id: str) -> Record | None:

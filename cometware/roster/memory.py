@@ -26,7 +26,7 @@ class MemoryRoster:
     def open(self, arrival: Arrival) -> Opening:
         id, key, user = arrival.id, arrival.key, arrival.user
         with self._lock:
-            was_other = key is not None and self._by_key.get(key, id) != id
+            former = self._by_key.get(key) if key is not None else None
             record = self._records.get(id)
             is_first = record is None
             if record is None:
@@ -36,7 +36,7 @@ class MemoryRoster:
             if arrival.comes or not record.transport:
                 record.transport, record.dialect, record.why = arrival.transport, arrival.dialect, arrival.why
             record.doubtful = record.doubtful and arrival.doubtful
-            return Opening(record, is_first, was_other)
+            return Opening(record, is_first, former if former != id else None)
 
     def add(self, record: Record) -> None:
         """Take in a record that was made elsewhere.
@@ -158,6 +158,9 @@ class MemoryRoster:
 
     def take_back(self, record: Record) -> bool:
         return True
+
+    def newest_of(self, key: str) -> str | None:
+        return self._by_key.get(key)
 
     def find(self, id: str) -> Record | None:
         return self._records.get(id)

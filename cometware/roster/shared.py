@@ -160,7 +160,7 @@ class SharedRoster:
         record = self._take_in(facts)
         if before is not None and before.birth == facts.birth and before.home != facts.home:
             record.moved_until = time.monotonic() + self._moving_seconds
-        return Opening(_seen(record, arrival), is_first, other not in (None, arrival.id), is_fresh=True)
+        return Opening(_seen(record, arrival), is_first, other if other != arrival.id else None, is_fresh=True)
 
     def _take_in(self, facts: Facts) -> SharedRecord:
         """Return the record of a client that is here; it is made from its facts if it is new."""
@@ -343,6 +343,9 @@ class SharedRoster:
         if not record.is_home:
             self._change_record(record, change.take_back(self.worker, record.seen))
         return record.is_home
+
+    def newest_of(self, key: str) -> str | None:
+        return self._store.newest_of(key)
 
     def find(self, id: str) -> Record | None:
         record = self._here(id)

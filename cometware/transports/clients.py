@@ -33,6 +33,8 @@ _LOOKED_AT = 1000
 
 
 _LEFT = Close(LEFT, "this client said goodbye a moment ago")
+GONE_SECONDS = 2.0
+"""How long who seems to have gone may take to come back."""
 _LEFT_SECONDS = 2.0
 """How long a client that said goodbye is told so: requests of its own may still be on their way, and must not open it anew."""
 
@@ -311,6 +313,18 @@ class Clients:
             details = json.dumps({"code": 1000, "reason": "left", "wait": seconds})
             self._worker.log.append(Message("close", details, (f"client:{record.id}",), kind="close"))
 
+    def leave_by_id(self, id: str, wait_seconds: float) -> bool:
+        """The same for whoever is known by an id, on whichever worker. Is it here?
+
+        Raises:
+            LogUnavailable: The store cannot say who is here.
+        """
+        record = self._worker.roster.find(id)
+        if record is None or record.state is not State.OPEN:
+            return False
+        self.leave(record, wait_seconds)
+        return True
+
     def _came_back(self, record: Record) -> None:
         departure, record.departure = record.departure, None
         if departure is not None:
@@ -337,8 +351,9 @@ class Clients:
     def _left(self, record: Record, told: Close | None) -> None:
         connections = record.connections
         self.ended(record, "left", told)
+        farewell = _LEFT if told is None else Close(1000, "left")  # it did not close itself: it may live after all
         for connection in connections:
-            connection.end(Close(1000, "left"))
+            connection.end(farewell)
 
     def bury(self, record: Record) -> None:
         """A client has said goodbye that was never here. If it comes after all, it is told so for a while.

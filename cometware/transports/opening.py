@@ -20,6 +20,7 @@ from cometware.core.negotiation import Asked
 from cometware.dialects.base import Greeting, Shape
 from cometware.errors import Gap, LogUnavailable, Refused, TooFast
 from cometware.roster.base import Arrival, Opening, Record, RosterFull, State
+from cometware.transports.clients import GONE_SECONDS
 from cometware.transports.report import report
 from cometware.transports.worker import Worker
 
@@ -77,7 +78,7 @@ def admit(
     request = worker.channel.request_of(environ)
     arrival = Arrival(id, key, user, transport, dialect, worker.clock.time(), request, why, doubtful)
     begin = worker.log.head
-    record, opened, other_user, is_fresh = _find(worker, arrival)
+    record, opened, former, is_fresh = _find(worker, arrival)
     if opened or not doubtful:  # else a stranger's page could lend this visitor's cookies to a client of its own
         worker.channel.remember(record, environ)
     record.address = address
@@ -97,7 +98,9 @@ def admit(
         close = record.close or Close(1000)
         worker.clients.told(record)
         return Admission(record, begin, opened, close=close)
-    return _resume(worker, asked, record, begin, opened, other_user)
+    if opened and former is not None:
+        _take_leave_of(worker, former)
+    return _resume(worker, asked, record, begin, opened, former is not None)
 
 
 def check_opens(worker: Worker, user: str | None, address: str) -> None:
@@ -200,6 +203,14 @@ def _bury(worker: Worker, record: Record) -> None:
         worker.clients.bury(record)
     except LogUnavailable:
         raise _away() from None
+
+
+def _take_leave_of(worker: Worker, former: str) -> None:
+    """A key is another user's now: who it was before has left, unless it comes back soon, or the store cannot be asked."""
+    try:
+        worker.clients.leave_by_id(former, GONE_SECONDS)
+    except LogUnavailable:
+        pass  # its grace is left
 
 
 def _settle(worker: Worker, record: Record) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from engines import ENGINES
 from playwright.sync_api import Browser, Page
 from test_client import ALL, QUICK, wait
 from website import Site
@@ -121,6 +122,19 @@ def test_a_duplicated_tab_has_a_client_of_its_own(name: str, site: Site, chromiu
         context.close()
 
 
+@pytest.mark.parametrize("name", ["websocket", "jsonp"])
+def test_a_page_that_goes_to_a_login_leaves_nobody_behind(name: str, site: Site, open_page: OpenPage) -> None:
+    page = open_page(page_of(site, name))
+    stranger = wait(page, "comet.client")
+    page.goto(f"{site.url}/login/ann")
+    page.goto(page_of(site, name))
+    ann = wait(page, "comet.client")
+    assert ann != stranger
+    left(site, stranger)
+    page.goto("about:blank")
+    left(site, ann)
+
+
 def test_two_clients_of_one_page_are_the_same_two_after_a_reload(site: Site, open_page: OpenPage) -> None:
     page = open_page(
         site.page(
@@ -204,3 +218,44 @@ def test_a_browser_without_beacons_says_goodbye_as_well_as_it_can(
         client = wait(page, "comet.client")
         page.goto("about:blank")
         left(site, client)
+
+
+WITHOUT_STORAGE = ("ie6", "ie7")
+STORING = [name for name in ENGINES if name not in WITHOUT_STORAGE]
+RELOADS = """
+    comet.on('open', function () {
+        var number = +location.hash.slice(1);
+        location.hash = number + 1;
+        comet.send(number, function () {
+            setTimeout(function () {
+                if (number < 3) location.reload();
+                else location.href = '/blank';
+            }, 200);
+        });
+    });
+"""
+
+
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=[pytest.mark.full] * (name != "firefox")) for name in ENGINES if name not in ("ie6", "ie7")],
+)
+@pytest.mark.parametrize("transport", ["best", "poll"])
+def test_every_engine_says_goodbye_and_reloads_as_one_client(name: str, transport: str) -> None:
+    """Not those that have no sessionStorage: there a reload is a leave and an arrival."""
+    options = {} if transport == "best" else {"transports": [transport]}
+    with Site() as site, ENGINES[name].open(site.page(options=options, then=RELOADS)) as process:
+        said = site.get("/said", until="[3]")
+        assert said == [0, 1, 2, 3], process.output()
+        gone = site.get("/said", client="left", n=1)
+        assert gone == site.get("/opened") == gone[:1]
+        assert here(site) == set()
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("name", WITHOUT_STORAGE)
+def test_an_engine_without_a_session_storage_leaves_and_comes(name: str) -> None:
+    with Site() as site, ENGINES[name].open(site.page(then=RELOADS)) as process:
+        assert site.get("/said", until="[3]") == [0, 1, 2, 3], process.output()
+        assert len(site.get("/said", client="left", n=4)) == len(site.get("/opened")) == 4
+        assert here(site) == set()

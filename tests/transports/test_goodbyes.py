@@ -114,7 +114,7 @@ def test_a_connection_that_a_proxy_holds_keeps_nobody_who_said_goodbye(shop: Sho
     say(client, {"close": {"wait": 2}}, held.key)
     client.clock.advance(2)
     assert shop.channel.presence() == []
-    assert held.closed == (1000, "left")
+    assert held.closed == (4006, "this client said goodbye a moment ago")
 
 
 def test_no_goodbye_waits_longer_than_the_grace(shop: Shop, client: Client) -> None:
@@ -172,6 +172,26 @@ def test_what_was_said_with_the_goodbye_is_handled_before_it(shop: Shop, client:
     page.drop()
     client.clock.advance(2)
     assert shop.journal[1:] == [("message", "last"), ("close", None, "left")]
+
+
+@pytest.mark.parametrize("wait", [0, 2])
+def test_a_page_that_goes_to_a_login_says_goodbye_with_its_cookies(shop: Shop, client: Client, wait: float) -> None:
+    page = client.connect("stream")
+    client.post("/login/ann")
+    assert say(client, {"close": {"wait": wait}}, page.key) == (200, {"accepted": 0})
+    page.drop()
+    client.clock.advance(wait)
+    assert shop.journal == [("open", None, "stream"), ("close", None, "left")]
+
+
+def test_who_comes_back_as_another_user_has_left_as_the_one_before(shop: Shop, client: Client) -> None:
+    page = client.connect("websocket")
+    page.drop()
+    client.post("/login/ann")
+    client.connect("websocket", key=page.key)
+    client.clock.advance(2)
+    assert [presence.user for presence in shop.channel.presence()] == ["ann"]
+    assert shop.journal == [("open", None, "websocket"), ("open", "ann", "websocket"), ("close", None, "left")]
 
 
 def test_the_grace_is_as_ever_for_who_says_nothing(shop: Shop, client: Client) -> None:
