@@ -5,6 +5,7 @@ Each packet of it is an Engine.IO message, so its text begins with `4` on the wi
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 from collections.abc import Iterable, Mapping
@@ -212,11 +213,31 @@ def _packet(namespace: str, kind: int, id: str, args: list[Any]) -> list[Frame]:
     """Write a packet, with its bytes in attachments behind it."""
     attachments: list[bytes] = []
     text = dumps(_emptied(args, attachments))
+    return _framed(namespace, kind, id, text, attachments)
+
+
+def _framed(namespace: str, kind: int, id: str, text: str, attachments: list[bytes]) -> list[Frame]:
     prefix = _prefix(namespace)
     if not attachments:
         return [Frame(f"4{kind}{prefix}{id}{text}")]
     binary = BINARY_EVENT if kind == EVENT else BINARY_ACK
     return [Frame(f"4{binary}{len(attachments)}-{prefix}{id}{text}"), *map(Frame, attachments)]
+
+
+_TAG = re.compile(r'\{"\$+(?:bytes|args)":')
+"""An object that may stand for something else. In a text of JSON, `{"$` is nowhere but at an object's beginning."""
+_BYTES = re.compile(r'\{"\$bytes":"([A-Za-z0-9+/]*={0,2})"\}')
+
+
+def _emptied_text(text: str) -> tuple[str, list[bytes]]:
+    """Replace bytes by placeholders in JSON text: what else is in it need not be read for that, however much it is."""
+    attachments: list[bytes] = []
+
+    def replace(found: re.Match[str]) -> str:
+        attachments.append(base64.b64decode(found[1], validate=True))
+        return f'{{"_placeholder":true,"num":{len(attachments) - 1}}}'
+
+    return _BYTES.sub(replace, text), attachments
 
 
 def _emptied(value: Any, attachments: list[bytes]) -> Any:
@@ -231,13 +252,21 @@ def _emptied(value: Any, attachments: list[bytes]) -> Any:
     return value
 
 
-def _arguments(message: Message) -> str | None:
-    """Return the arguments as they stand in a message's JSON, however deep; None if something in it may stand for bytes."""
+_OPENING = '{"$args":['
+
+
+def _is_several(text: str) -> bool:
+    """Is this JSON several arguments, and no object that has other members beside?"""
+    if not (text.startswith(_OPENING) and text.endswith("]}")):
+        return False
+    return '],"' not in text or json.JSONDecoder().raw_decode(text, len(_OPENING) - 1)[1] == len(text) - 1
+
+
+def _arguments(message: Message) -> str:
+    """Return the arguments as they stand in a message's JSON, however deep."""
     text = message.json
-    if text.startswith('{"$args":['):
+    if _is_several(text):
         text = text[10:-2]
-    if '"$' in text:
-        return None
     return f'{{"error":{text}}}' if message.kind == "error" else text
 
 
@@ -284,11 +313,15 @@ class SocketIO(Silent):
         before = [] if is_answer else [message.event]
         offset = [str(entry.position)] if self._offsets and not message.kind else []
         id = str(message.number) if message.kind else ""
+        kind = ACK if is_answer else EVENT
         text = _arguments(message)
-        if text is None:
-            return _packet(self.namespace, ACK if is_answer else EVENT, id, [*before, *_decoded(entry), *offset])
+        attachments: list[bytes] = []
+        if '"$' in text and _TAG.search(text):
+            text, attachments = _emptied_text(text)
+            if _TAG.search(text):
+                return _packet(self.namespace, kind, id, [*before, *_decoded(entry), *offset])
         texts = [*map(_dumps, before), *([text] if text else []), *map(_dumps, offset)]
-        return [Frame(f"4{ACK if is_answer else EVENT}{_prefix(self.namespace)}{id}[{','.join(texts)}]")]
+        return _framed(self.namespace, kind, id, f"[{','.join(texts)}]", attachments)
 
     def receive(self, body: str | bytes, most: int = ANY_NUMBER) -> list[Event]:
         raise NotImplementedError("packets are put together by a Reader, for all namespaces of a connection")

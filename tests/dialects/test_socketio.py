@@ -16,6 +16,7 @@ from cometware.core.framing import Frame
 from cometware.dialects import socketio
 from cometware.dialects.socketio import ACK, CONNECT, DISCONNECT, EVENT, Packet, Reader, SocketIO, data_of, read_packet
 from cometware.errors import BadFrame
+from tests.core.strategies import TREES
 
 AT = Position("x7", 12)
 PROTOCOLS = pytest.mark.parametrize("protocol", [4, 5])
@@ -249,3 +250,41 @@ def test_every_prefix_and_mutation_of_a_packet_is_a_packet_or_an_error(protocol:
         with suppress(BadFrame):
             reader.receive(text)
             reader.receive(b"\1")
+
+
+@pytest.mark.parametrize(
+    ("data", "text"),
+    [
+        ({"$args": [1], "x": [2]}, '42["message",{"$args":[1],"x":[2]}]'),
+        ({"$bytes": 1, "x": 2}, '42["message",{"$bytes":1,"x":2}]'),
+        ({"$bytes": "QQ=="}, '42["message",{"$bytes":"QQ=="}]'),
+        ('{"$bytes":"QQ=="}', r'42["message","{\"$bytes\":\"QQ==\"}"]'),
+        (["{", "$bytes"], '42["message",["{","$bytes"]]'),
+        (Args([[1], {"a": [2]}]), '42["message",[1],{"a":[2]}]'),
+    ],
+)
+def test_what_only_looks_like_bytes_or_arguments_is_written_as_it_is(data: Any, text: str) -> None:
+    assert written(entry(data)) == [text]
+
+
+@given(TREES)
+def test_bytes_are_the_attachments_that_a_client_puts_back(tree: Any) -> None:
+    try:
+        first, *attachments = written(entry(tree))
+    except ValueError:
+        return  # too deep
+    reader = Reader(5, 2**20)
+    assert isinstance(first, str)
+    packet = reader.receive(first[1:])
+    for attachment in attachments:
+        assert packet is None
+        packet = reader.receive(attachment or b"")
+    assert packet is not None
+    plain = list(tree) if isinstance(tree, Args) else [tree]
+    assert encode(packet.args) == encode(["message", *plain])
+
+
+def test_of_a_large_message_only_the_bytes_are_read() -> None:
+    """Beside them there may be anything: here what no JSON is, which nobody looks at."""
+    large = Entry(Position("a", 1), Message("message", '[{"$bytes":"QQ=="},?????]'))
+    assert written(large) == ['451-["message",[{"_placeholder":true,"num":0},?????]]', b"A"]
