@@ -8,6 +8,7 @@ from dataclasses import fields
 from typing import Any
 
 import pytest
+from werkzeug.test import Client as WsgiClient
 
 from cometware import Channel, Cometware, Failed, Limits, Rate, Rates, Refused
 from cometware.testing import Client, Connection
@@ -435,3 +436,39 @@ def test_who_guesses_tokens_has_to_wait_with_the_right_one_too(visit: Visit, pat
     assert show(right).status_code == 200
     assert [show(right).status_code for _ in range(20)] == [200] * 20
     assert site.channel.limits.rates is not None
+
+
+# Other ways in
+
+
+def test_messages_for_hooks_are_counted_as_well() -> None:
+    asked: list[str] = []
+
+    def app(environ: Any, start_response: Any) -> Any:
+        asked.append(environ["PATH_INFO"])
+        start_response("204 No Content", [])
+        return []
+
+    channel = Channel(limits=Limits(rates=Rates(client_messages=Rate(1, 2))))
+    with Client(Cometware(app, channel, hooks="/realtime")) as client:
+        ann = client.connect()
+        frames(ann, *numbered(1, 2, 3))
+        assert [error["code"] for error in errors(ann)] == ["rate"]
+        client.clock.advance(1)
+        frames(ann, *numbered(3))
+    assert asked == ["/realtime/open", *["/realtime/message"] * 3]
+
+
+def test_under_a_server_with_threads_the_peer_is_counted_too() -> None:
+    channel = Channel(limits=Limits(rates=Rates(address_messages=Rate(0.01, 2))))
+    channel.on_message(lambda client, data: None)
+    site = WsgiClient(Cometware(nothing, channel))
+
+    def post(address: str, **headers: str) -> int:
+        environ = {"REMOTE_ADDR": address, "wsgi.multithread": True}
+        return site.post("/comet", data="x", headers=headers, environ_overrides=environ).status_code
+
+    assert [post("203.0.113.7") for _ in range(3)] == [200, 200, 429]
+    assert post("203.0.113.8") == 200
+    assert [post("203.0.113.7", Via="1.1 proxy") for _ in range(3)] == [200, 200, 200]
+    assert [post(f"2001:db8::{number}") for number in (1, 2, 3)] == [200, 200, 429]
