@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import os
 from collections.abc import Callable, Iterable
@@ -19,11 +20,12 @@ from cometware.core.masking import masked_url
 from cometware.limits import Limits
 from cometware.logs.base import Log, real_lock
 from cometware.questions import Questions
+from cometware.requests import KeptRequests
 from cometware.roster.base import Presence, Record, Roster, State
 from cometware.stores.schemes import named
 
 Handler = TypeVar("Handler", bound=Callable[..., Any])
-Around = Callable[[], AbstractContextManager[Any]]
+Around = Callable[[], AbstractContextManager[Any]] | Callable[[Client], AbstractContextManager[Any]]
 
 
 class Hooks(Protocol):
@@ -33,9 +35,15 @@ class Hooks(Protocol):
 
     def call(self, run: Callable[..., Any], event: str, client: Client, *arguments: Any) -> Any: ...
 
-    def remember(self, record: Record, environ: Environ) -> None: ...
 
-    def request_of(self, environ: Environ) -> dict[str, str]: ...
+def _takes_one(around: Callable[..., Any]) -> bool:
+    """Does it have to be called with an argument?"""
+    try:
+        parameters = inspect.signature(around).parameters.values()
+    except ValueError:
+        return False  # something built in
+    positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    return any(one.kind in positional and one.default is one.empty for one in parameters)
 
 
 ANY_EVENT = "*"
@@ -47,7 +55,8 @@ class Channel:
 
     `url` says where the log lives: `memory:` (this process), `sqlite:///channel.db` (all processes of this host). `name`
     keeps two channels in one store apart. `around` is a context manager entered around each handler: `app.app_context` in
-    Flask, `cometware.django.around` in Django.
+    Flask, `cometware.django.around` in Django. It is called with the client if it takes one, as
+    `cometware.flask.request_context(app)` does.
 
     Nothing is opened before the first use in each process, so a channel may be made before a server forks its workers.
 
@@ -72,7 +81,10 @@ class Channel:
         self.name = name
         self.limits = limits or Limits()
         self._make = named(url, name, self.limits)
-        self._around = around or nullcontext
+        self._around: Callable[..., AbstractContextManager[Any]] = around or nullcontext
+        self._around_takes_client = around is not None and _takes_one(around)
+        self.requests = KeptRequests() if getattr(around, "needs_request", False) else None
+        """What is kept of clients' requests, while hooks or `around` need it."""
         self._handlers: dict[str, Callable[..., Any]] = {}
         self.hooks: Hooks | None = None
         """What answers where there is no handler; of several that wrap one channel, the last."""
@@ -246,7 +258,7 @@ class Channel:
             handler, arguments = self._handlers.get(ANY_EVENT), (event, *arguments)
         if handler is None:
             return None
-        with self._around():
+        with self._around(client) if self._around_takes_client else self._around():
             result = handler(client, *arguments)
         changed = client.changed_data()
         if changed is not None:
@@ -259,19 +271,19 @@ class Channel:
         return None if is_handled else self.hooks
 
     def remember(self, record: Record, environ: Environ) -> None:
-        """Keep of a client's request what hooks will need; nothing, if there are none."""
-        if self.hooks is not None:
-            self.hooks.remember(record, environ)
+        """Keep of a client's request what hooks or `around` will need; nothing, if neither does."""
+        if self.requests is not None:
+            self.requests.remember(record, environ)
 
     def request_of(self, environ: Environ) -> dict[str, str]:
-        """Return what another worker would need to remember of this request; nothing, if there are no hooks.
+        """Return what another worker would need to remember of this request; nothing, if nobody needs it.
 
         Raises:
             Refused: It is too much to be remembered (431).
         """
-        if self.hooks is None:
+        if self.requests is None:
             return {}
-        request = self.hooks.request_of(environ)
+        request = self.requests.request_of(environ)
         kept.check("cookies", kept.size_of(request), self.limits.max_kept_bytes)
         return request if self.roster.is_shared else {}
 

@@ -93,6 +93,17 @@ class Client:
         """
         self._channel.close(self.id, code, reason)
 
+    def request_environ(self) -> Environ:
+        """Return the WSGI environ of a request as this client might make it now: with the cookies of its newest one.
+
+        Raises:
+            RuntimeError: Nothing is kept of its requests: the channel has neither hooks nor an `around` with `needs_request`.
+        """
+        requests = self._channel.requests
+        if requests is None:
+            raise RuntimeError("no request is kept: expected Channel(around=cometware.flask.request_context(app)), or hooks")
+        return requests.environ_of(self._record)
+
     def changed_data(self) -> str | None:
         """Return `data` as JSON if the handler changed it.
 

@@ -77,7 +77,10 @@ def hook_middleware(get_response: Callable[[Any], Any]) -> Callable[[Any], Any]:
 
 
 def user(environ: dict[str, Any]) -> str | None:
-    """Find who is logged in: the username of `django.contrib.auth`, by the session cookie of this request."""
+    """Find who is logged in: the username of `django.contrib.auth`, by the session cookie of this request.
+
+    Whoever is not active any more is nobody, whatever the backend says.
+    """
     from django.conf import settings
     from django.contrib.auth import get_user
     from django.core.handlers.wsgi import WSGIRequest
@@ -88,19 +91,23 @@ def user(environ: dict[str, Any]) -> str | None:
         engine = import_string(settings.SESSION_ENGINE + ".SessionStore")
         request.session = engine(request.COOKIES.get(settings.SESSION_COOKIE_NAME))
         account = get_user(request)
-        return str(account.get_username()) if account.is_authenticated else None
+        is_here = account.is_authenticated and account.is_active
+        return str(account.get_username()) if is_here else None
 
 
 @contextmanager
 def around() -> Iterator[None]:
     """Do around a handler what Django does around a request, and leave no database connection open.
 
-    Not even for `CONN_MAX_AGE`: what runs handlers waits for the next one, and may wait for long.
+    Not even for `CONN_MAX_AGE`: what runs handlers waits for the next one, and may wait for long. A connection in a
+    transaction is left alone: it is a test's own.
     """
-    from django.db import close_old_connections, reset_queries
+    from django.db import connections, reset_queries
 
     reset_queries()
-    close_old_connections()
+    for connection in connections.all(initialized_only=True):
+        if not connection.in_atomic_block:
+            connection.close_if_unusable_or_obsolete()
     try:
         yield
     finally:

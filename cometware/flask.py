@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Any
 
 from cometware.channel import Channel
+from cometware.client import Client
 from cometware.middleware import Cometware
 
 if TYPE_CHECKING:
@@ -66,12 +67,41 @@ class Comet:
 def user(app: Flask, name: str = "user") -> User:
     """Return a function that finds who is logged in: the value `name` of the Flask session, None if there is none.
 
-    Flask-Login keeps its user in `_user_id`: `user(app, "_user_id")`.
+    Flask-Login keeps its user in `_user_id`: `user(app, "_user_id")`. Where the application has Flask-Login, it is asked
+    itself, so that a user whom `user_loader` no longer knows, or who is not active any more, is nobody.
     """
 
     def find(environ: dict[str, Any]) -> str | None:
-        session = app.session_interface.open_session(app, app.request_class(environ))
-        value = None if session is None else session.get(name)
+        if name == "_user_id" and hasattr(app, "login_manager"):
+            with app.request_context(environ):
+                return _flask_login()
+        with app.app_context():
+            session = app.session_interface.open_session(app, app.request_class(environ))
+            value = None if session is None else session.get(name)
         return None if value is None else str(value)
 
     return find
+
+
+def _flask_login() -> str | None:
+    """Ask Flask-Login who makes this request."""
+    from flask_login import current_user
+
+    is_here = current_user.is_authenticated and current_user.is_active
+    return str(current_user.get_id()) if is_here else None
+
+
+def request_context(app: Flask) -> Callable[[Client], AbstractContextManager[None]]:
+    """Return an `around` that gives each handler a request: `Channel(around=cometware.flask.request_context(app))`.
+
+    It has the cookies, the host and the language of the client's newest request, so that `current_user`, `session` and
+    translations are there; its method is GET and its path `/`. What a handler changes in the session is not saved.
+    """
+
+    @contextmanager
+    def around(client: Client) -> Iterator[None]:
+        with app.request_context(client.request_environ()):
+            yield
+
+    around.needs_request = True  # type: ignore[attr-defined]
+    return around

@@ -6,16 +6,13 @@ kept but those and its site (`_SITE`): scheme, host and script name, which all c
 
 from __future__ import annotations
 
-import io
 import posixpath
 import re
-import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
 from http import HTTPStatus
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl
-from weakref import WeakValueDictionary
 
 import gevent
 from gevent.lock import BoundedSemaphore
@@ -27,6 +24,7 @@ from cometware.core.data import Data
 from cometware.core.entry import Message, audiences, event_name, left_out
 from cometware.core.text import shown
 from cometware.errors import CometwareError, Refused
+from cometware.requests import KeptRequests
 from cometware.roster.base import Record
 from cometware.transports.report import logger, report, tell
 
@@ -36,21 +34,6 @@ HOOK = object()
 _PATH = re.compile(r"(?:/[\w~-][\w.~-]*)+", re.ASCII)
 _SLASHES = re.compile(r"/+")
 _EVENT = re.compile(r"\w[\w.:~-]{0,99}")
-_SITE = (
-    "wsgi.url_scheme",
-    "SCRIPT_NAME",
-    "SERVER_NAME",
-    "SERVER_PORT",
-    "HTTP_HOST",
-    "HTTP_X_FORWARDED_HOST",
-    "HTTP_X_FORWARDED_PORT",
-    "HTTP_X_FORWARDED_PREFIX",
-    "HTTP_X_FORWARDED_PROTO",
-    "HTTP_X_FORWARDED_PROTOCOL",
-    "HTTP_X_FORWARDED_SSL",
-    "HTTP_X_SCHEME",
-)
-"""What tells an application where it is: behind a proxy, what the proxy says of that."""
 _END_SECONDS = 1.0
 """How long an application that is out of time may take to end."""
 
@@ -84,15 +67,6 @@ class Answered(Refused):
         self.content_type = content_type
 
 
-class _Site:
-    """Where the application is for some of its clients: the entries of `_SITE` in their requests."""
-
-    __slots__ = ("__weakref__", "entries")
-
-    def __init__(self, entries: tuple[tuple[str, str], ...]) -> None:
-        self.entries = entries
-
-
 class AppHooks:
     """Asks the application below `path`, in requests of its own.
 
@@ -111,26 +85,12 @@ class AppHooks:
         self._channel = channel
         self._path = path
         self._free = BoundedSemaphore(channel.limits.max_hooks)
-        self._sites: WeakValueDictionary[tuple[tuple[str, str], ...], _Site] = WeakValueDictionary()
         self._warned = False
+        channel.requests = channel.requests or KeptRequests()
 
     def handles(self, event: str) -> bool:
         """Could the application have a view for this event? The name becomes a part of a path, so not every name will do."""
         return _EVENT.fullmatch(event) is not None
-
-    def remember(self, record: Record, environ: Environ) -> None:
-        """Keep today's cookies, and the site; equal ones are one object, however many clients have them."""
-        cookie = environ.get("HTTP_COOKIE")
-        record.cookie = None if cookie is None else sys.intern(str(cookie))
-        entries = tuple((name, environ[name]) for name in _SITE if name in environ)
-        site = self._sites.get(entries)
-        if site is None:
-            site = self._sites[entries] = _Site(entries)
-        record.site = site
-
-    def request_of(self, environ: Environ) -> dict[str, str]:
-        """Return all that `remember` needs of an environ."""
-        return {name: environ[name] for name in ("HTTP_COOKIE", *_SITE) if name in environ}
 
     def call(self, run: Callable[..., Any], event: str, client: Client, *arguments: Any) -> Data:
         """Have the application answer, do what it says, and return its reply.
@@ -187,32 +147,9 @@ class AppHooks:
             return _Answer(500, b"", "")
 
     def _environ(self, path: str, record: Record, body: bytes) -> Environ:
-        environ: Environ = {
-            "SCRIPT_NAME": "",
-            "SERVER_NAME": "localhost",
-            "SERVER_PORT": "80",
-            "wsgi.url_scheme": "http",
-            **dict(record.site.entries if record.site is not None else ()),
-            "REQUEST_METHOD": "POST",
-            "PATH_INFO": path.encode().decode("latin-1"),
-            "QUERY_STRING": "",
-            "CONTENT_TYPE": "application/json",
-            "CONTENT_LENGTH": str(len(body)),
-            "SERVER_PROTOCOL": "HTTP/1.1",
-            "REMOTE_ADDR": "",
-            "HTTP_ACCEPT": "application/json",
-            "wsgi.version": (1, 0),
-            "wsgi.input": io.BytesIO(body),
-            "wsgi.errors": sys.stderr,
-            "wsgi.multithread": True,
-            "wsgi.multiprocess": True,
-            "wsgi.run_once": False,
-            "cometware.channel": self._channel,
-            "cometware.hook": HOOK,
-        }
-        if record.cookie is not None:
-            environ["HTTP_COOKIE"] = record.cookie
-        return environ
+        assert self._channel.requests is not None
+        environ = self._channel.requests.environ_of(record, "POST", path, body)
+        return {**environ, "cometware.channel": self._channel, "cometware.hook": HOOK}
 
     # Acting
 

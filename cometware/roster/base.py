@@ -60,6 +60,7 @@ class Record:
         "inbox",
         "is_queued",
         "key",
+        "opened_at",
         "plan",
         "position",
         "queued",
@@ -88,6 +89,7 @@ class Record:
         self.doubtful = False
         self.close: Close | None = None
         self.state = State.OPENING
+        self.opened_at = 0
         self.settled: Any = None
         self.departure: Any = None
         self.connections: tuple[Any, ...] = ()

@@ -15,6 +15,7 @@ from cometware.middleware import Cometware
 from cometware.testing.clock import Clock
 from cometware.testing.connection import Connection
 from cometware.testing.stage import InProcess, enter, find_middleware, in_process
+from cometware.testing.transactions import kept_transactions
 
 
 class Client(werkzeug.test.Client):
@@ -95,6 +96,7 @@ class Client(werkzeug.test.Client):
             ValueError: There is no such transport.
         """
         self._check_open()
+        self._stage.settle()  # what the test did before, like `channel.revoke`, is not for the new connection
         connection = Connection(self, transport, plain=plain, key=key, query=query, headers=headers)
         self._connections.append(connection)
         connection.connect()
@@ -116,7 +118,8 @@ class Client(werkzeug.test.Client):
     def run_wsgi_app(self, environ: dict[str, Any], buffered: bool = False) -> tuple[Iterable[bytes], str, Headers]:
         """Run one request in this thread, and let happen what it has brought about."""
         self._check_open()
-        answer = super().run_wsgi_app(environ, buffered)
+        with kept_transactions():
+            answer = super().run_wsgi_app(environ, buffered)
         if "cometware.server" not in environ:  # a request of the test itself, not one of a connection
             self._stage.settle()
         return answer

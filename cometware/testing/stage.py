@@ -18,6 +18,7 @@ from cometware.questions import Questions
 from cometware.roster.memory import MemoryRoster
 from cometware.servers.base import ALL_TRANSPORTS, Server, Taken
 from cometware.testing.clock import Clock
+from cometware.testing.transactions import kept_transactions
 from cometware.transports.report import listeners
 from cometware.transports.turns import all_turns_here
 from cometware.transports.worker import Worker
@@ -91,6 +92,10 @@ class Stage:
 
     def calm_down(self) -> None:
         """Let all happen that is under way."""
+        with kept_transactions():
+            self._calm_down()
+
+    def _calm_down(self) -> None:
         quiet = 0
         for _ in range(_MAX_ROUNDS):
             gevent.idle()

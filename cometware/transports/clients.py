@@ -381,8 +381,9 @@ class Clients:
         message = entry.message
         name = message.to[0].partition(":")[2]
         details = json.loads(message.json)
-        if message.kind == "revoke":
-            records = self._worker.roster.of_user(name)
+        if message.kind == "revoke":  # of those who were here; who logged in behind it was asked for behind it
+            offset = entry.position.offset
+            records = [record for record in self._worker.roster.of_user(name) if record.opened_at < offset]
         else:
             record = self._worker.roster.get(name)
             records = [record] if record is not None else []

@@ -82,6 +82,8 @@ def admit(
     if opened or not doubtful:  # else a stranger's page could lend this visitor's cookies to a client of its own
         worker.channel.remember(record, environ)
     record.address = address
+    if opened:
+        record.opened_at = begin.offset
     if opened and leaves:
         _bury(worker, record)
     elif opened:

@@ -606,8 +606,8 @@ def test_a_site_is_let_go_of_with_its_last_client() -> None:
     records = [Record(str(number), None, None, 0) for number in range(3)]
     for record, host in zip(records, ["a.example", "a.example", "b.example"], strict=True):
         hooks.remember(record, {"HTTP_HOST": host})
-    assert len(hooks._sites) == 2
+    assert len(requests._sites) == 2
     records.clear()
     del record
     gc.collect()
-    assert len(hooks._sites) == 0
+    assert len(requests._sites) == 0

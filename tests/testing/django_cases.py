@@ -43,6 +43,30 @@ class ChannelTest(TestCase):
         ann.ask("invite", "eve")
         self.assertTrue(User.objects.filter(username="eve").exists())
 
+    def test_handlers_that_close_old_connections_see_the_transaction_too(self) -> None:
+        self.log_in()
+        ann = self.live.connect(query={"login": 1})
+        self.assertEqual(ann.ask("python"), {"of": "ann", "users": 1})
+        User.objects.create_user("eve")
+        self.assertEqual(ann.ask("python"), {"of": "ann", "users": 2})
+
+    def test_djangos_own_client_may_be_used_between(self) -> None:
+        self.log_in()
+        for _ in range(2):
+            self.assertEqual(self.client.get("/nothing").status_code, 404)
+            ann = self.live.connect(query={"login": 1})
+            self.assertEqual(self.live.get("/nothing").status_code, 404)
+            self.assertEqual(ann.ask("python"), {"of": "ann", "users": 1})
+            ann.leave()
+
+    def test_who_was_revoked_and_comes_again_is_let_in(self) -> None:
+        self.log_in()
+        before = self.live.connect(query={"login": 1})
+        channel.revoke("ann")
+        again = self.live.connect(query={"login": 1})
+        self.assertEqual(again.ask("python"), {"of": "ann", "users": 1})
+        self.assertEqual((before.is_open, again.is_open), (False, True))
+
     def test_what_one_test_has_done_is_gone_in_the_next(self) -> None:
         self.assertEqual([user.username for user in User.objects.all()], ["ann"])
         self.assertEqual(channel.presence(), [])

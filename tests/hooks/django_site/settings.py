@@ -23,8 +23,16 @@ DATABASES = {
         "ENGINE": "django.db.backends.sqlite3",
         "NAME": os.environ["DJANGO_DATABASE"],
         "CONN_MAX_AGE": int(os.environ.get("CONN_MAX_AGE", 0)),
+        "TEST": {"NAME": os.environ.get("DJANGO_TEST_DATABASE")},  # by default in memory
     }
 }
+if "DJANGO_POSTGRESQL" in os.environ:  # the folder of its socket
+    DATABASES["default"] = {
+        "ENGINE": "django.db.backends.postgresql",
+        "NAME": "postgres",
+        "USER": "tester",
+        "HOST": os.environ["DJANGO_POSTGRESQL"],
+    }
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 USE_TZ = True
