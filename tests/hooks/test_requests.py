@@ -17,7 +17,8 @@ import pytest
 from werkzeug.test import Client
 
 from cometware import Channel, Cometware, Limits, Refused
-from cometware.hooks import HOOK, AppHooks
+from cometware.hooks import HOOK
+from cometware.requests import KeptRequests
 from cometware.roster.base import Record, State
 from tests.hooks.site import JSON, LIMIT_SECONDS, Asked, Site, World, tell
 
@@ -602,10 +603,10 @@ def test_a_python_handler_may_refuse_with_a_body_too() -> None:
 
 
 def test_a_site_is_let_go_of_with_its_last_client() -> None:
-    hooks = AppHooks(Site(), Channel(), "/realtime")
+    requests = KeptRequests()
     records = [Record(str(number), None, None, 0) for number in range(3)]
     for record, host in zip(records, ["a.example", "a.example", "b.example"], strict=True):
-        hooks.remember(record, {"HTTP_HOST": host})
+        requests.remember(record, {"HTTP_HOST": host})
     assert len(requests._sites) == 2
     records.clear()
     del record
