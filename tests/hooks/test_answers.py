@@ -60,7 +60,7 @@ def test_actions_alone_are_no_reply(value: Any) -> None:
         ({"publish": [{"data": 1, "to": 7}]}, r"publish\[0\]: to: expected an audience or a list of them, got 7"),
         ({"publish": [{"data": 1, "to": [["x"]]}]}, r"publish\[0\]: "),
         ({"publish": [{"data": 1, "to": []}]}, r"publish\[0\]: to=\[\]"),
-        ({"publish": [{"data": 1, "but": 7}]}, r"publish\[0\]: but: expected the id of a client, got 7"),
+        ({"publish": [{"data": 1, "but": 7}]}, r"publish\[0\]: but: expected the id of a client or a list of them, got 7"),
         ({"publish": [{"data": 1, "event": "reset"}]}, r"publish\[0\]: event='reset' is reserved"),
         ({"publish": [{"data": 1, "event": None}]}, r"publish\[0\]: event=None"),
         ({"join": "room:a"}, "join: expected a list, got 'room:a'"),

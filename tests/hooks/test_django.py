@@ -83,7 +83,7 @@ def test_a_stranger_gets_the_views_own_refusal(server: Server, transport: type[C
 @pytest.fixture(scope="module")
 def asking_server(database: Path) -> Iterator[Server]:
     """A server that asks for the login again and again."""
-    with serve(PATIENT | {"reauthorise_seconds": 0.5, "poll_seconds": 0.5}, application=APPLICATION) as server:
+    with serve(PATIENT | {"reauthorise_seconds": 2, "poll_seconds": 0.5}, application=APPLICATION) as server:
         yield server
 
 
