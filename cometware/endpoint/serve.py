@@ -12,7 +12,7 @@ from itertools import islice
 from typing import Any, TypeAlias
 
 from werkzeug.datastructures import MIMEAccept
-from werkzeug.http import parse_accept_header, parse_options_header
+from werkzeug.http import parse_accept_header
 
 from cometware import assets
 from cometware.channel import Channel
@@ -259,7 +259,7 @@ def facts(environ: Environ) -> Facts:
     return Facts(
         method=environ["REQUEST_METHOD"],
         accept=_accepted(environ.get("HTTP_ACCEPT", "")[:_ACCEPT_CHARACTERS]),
-        content_type=parse_options_header(environ.get("CONTENT_TYPE", ""))[0],
+        content_type=environ.get("CONTENT_TYPE", "").partition(";")[0].strip(" \t"),
         upgrade=environ.get("HTTP_UPGRADE", ""),
         connection=environ.get("HTTP_CONNECTION", ""),
         websocket_key=environ.get("HTTP_SEC_WEBSOCKET_KEY"),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gevent
-from werkzeug.http import parse_options_header
 
 from cometware.core import keys
 from cometware.core.events import Received
@@ -44,7 +43,7 @@ def post(exchange: Exchange, *, is_script: bool) -> Response:
     if exchange.is_doubtful and record.doubtful:
         return doubted()
     exchange.worker.clients.left_alone(record)  # who lives at another worker is kept here for no longer than that
-    kind, _ = parse_options_header(environ.get("CONTENT_TYPE", ""))
+    kind = environ.get("CONTENT_TYPE", "").partition(";")[0].strip(" \t")
     most = limits.max_waiting_messages
     read, given = (sockjs.posted, (body, kind, most)) if is_script else (sockjs.received, (body, most))
     messages = in_turns(len(body), read, *given)
