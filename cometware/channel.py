@@ -23,6 +23,7 @@ from cometware.questions import Questions
 from cometware.requests import KeptRequests
 from cometware.roster.base import Presence, Record, Roster, State
 from cometware.stores.schemes import named
+from cometware.unheard import unheard
 
 Handler = TypeVar("Handler", bound=Callable[..., Any])
 Around = Callable[[], AbstractContextManager[Any]] | Callable[[Client], AbstractContextManager[Any]]
@@ -81,6 +82,11 @@ class Channel:
         self.name = name
         self.limits = limits or Limits()
         self._make = named(url, name, self.limits)
+        self._is_alone = url.startswith("memory:")
+        self.is_wrapped = False
+        """Is it that of a `Cometware` of this process?"""
+        self.is_served = False
+        """Has this process answered a request for it?"""
         self._around: Callable[..., AbstractContextManager[Any]] = around or nullcontext
         self._around_takes_client = around is not None and _takes_one(around)
         self.requests = KeptRequests() if getattr(around, "needs_request", False) else None
@@ -111,6 +117,7 @@ class Channel:
             )
         self._make = named(url, self.name, self.limits)
         self.url = url
+        self._is_alone = url.startswith("memory:")
 
     # What an application calls from anywhere
 
@@ -138,6 +145,8 @@ class Channel:
         if once is not None and (not isinstance(once, str) or not 0 < len(once) <= 256):
             raise ValueError(f"once={once!r:.100}: expected a key of 1 to 256 characters")
         but = but if but is None else left_out(but)
+        if self._is_alone and not self.is_served:
+            unheard.note(self.name, is_wrapped=self.is_wrapped)
         return self.log.append(Message(event_name(event), _data.encode(data), audiences(to), but), once)
 
     def recent(self, to: str | Iterable[str] = "*", n: int = 50) -> list[Data]:
@@ -312,6 +321,7 @@ class Channel:
     def _forget_store(self) -> None:
         """Begin anew: this process is a child, and what its parent opened is not its own, not even to close."""
         self._opening = real_lock()
+        self.is_served = False
         self.questions = Questions()
         if self._close is not None:
             self._close.detach()
@@ -324,6 +334,7 @@ _channels: WeakSet[Channel] = WeakSet()
 
 
 def _after_fork() -> None:
+    unheard.is_serving = False
     for channel in _channels:
         channel._forget_store()
 

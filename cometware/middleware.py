@@ -31,6 +31,7 @@ from cometware.servers.doors import doors
 from cometware.servers.turn import take_turn
 from cometware.threads import InThreads
 from cometware.transports.forks import forks
+from cometware.unheard import unheard
 
 
 class Cometware:
@@ -101,6 +102,8 @@ class Cometware:
         self.channel = channel
         self.channels = dict(channels)
         self._ends = False
+        for one in channels.values():
+            one.is_wrapped = True
         _made[next(_numbers)] = self
         self.path = path
         self._gate = Gate(app, allowed_origins, hosts)
@@ -133,7 +136,7 @@ class Cometware:
         return self._endpoint if name == "/" else Endpoint(channel, user, subprotocols, threads, self._endpoint)
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
-        forks.is_serving = True
+        forks.is_serving = unheard.is_serving = True
         path = environ.get("PATH_INFO", "")
         server = environ.get("cometware.server")
         if server is not None:

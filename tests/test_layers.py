@@ -16,7 +16,7 @@ LAYERS = {
     "watchdog": 5, "threads": 5, "__main__": 6, "flask": 6, "django": 6, "testing": 6,
     "middleware": 5, "hooks": 5, "workers": 6,
     "endpoint": 5, "assets": 4, "response": 4, "transports": 4, "servers": 4,
-    "channel": 3, "client": 3, "questions": 3, "requests": 3, "remote": 3,
+    "channel": 3, "client": 3, "unheard": 3, "questions": 3, "requests": 3, "remote": 3,
     "logs": 2, "roster": 2, "stores": 2,
     "dialects": 1, "core": 0, "errors": 0, "limits": 0,
 }  # fmt: skip

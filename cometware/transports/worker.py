@@ -76,6 +76,7 @@ class Worker:
             _take_turns()
         self.clock = clock or Clock()
         self.channel = channel
+        channel.is_served = True
         self.limits = channel.limits
         self.log = channel.log
         self.roster = channel.roster
