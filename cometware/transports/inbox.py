@@ -70,8 +70,11 @@ class Inboxes:
         self._worker = worker
         self._ready: deque[Record] = deque()
         self._fresh: deque[Record] = deque()
-        """Whose inbox was empty before: they come first, but every second turn is for one of those who had a turn already."""
-        self._was_fresh = False
+        """Whose inbox was empty before: they come first, with one message each; but behind every few of them is the turn of
+        one who had a first one."""
+        self._firsts = 0
+        self._is_waiting = False
+        """Does a runner wait for its turn? The others need not, then."""
         self._idle: list[greenlet] = []
         self._standby = False
         self._runners = 0
@@ -233,25 +236,36 @@ class Inboxes:
             while True:
                 self._standby = False
                 while self._fresh or self._ready:
-                    if self._ready and (self._was_fresh or not self._fresh):
-                        self._was_fresh = False
+                    if self._is_waiting and self._turns.is_over():
+                        break
+                    if self._ready and (self._firsts >= _TURN or not self._fresh):
+                        self._firsts, most = 0, _TURN
                         record = self._ready.popleft()
                     else:
-                        self._was_fresh = True
+                        self._firsts, most = self._firsts + 1, 1
                         record = self._fresh.popleft()
-                    if self._fresh or self._ready:
+                    if (self._fresh or self._ready) and not self._is_waiting:
                         self._wake()
-                    self._drain(record)
+                    self._drain(record, most)
+                    if (self._fresh or self._ready) and not self._is_waiting and self._turns.is_over():
+                        self._wait_for_turn()
                 self._idle.append(me)
                 hub.switch()
         finally:
             self._runners -= 1
 
-    def _drain(self, record: Record) -> None:
+    def _wait_for_turn(self) -> None:
+        self._is_waiting = True
+        try:
+            self._turns.give_way()
+        finally:
+            self._is_waiting = False
+
+    def _drain(self, record: Record, most: int) -> None:
         inbox = record.inbox
         assert inbox is not None
         was_full = False
-        for _ in range(_TURN):
+        for _ in range(most):
             if not inbox:
                 break
             was_full = was_full or self.is_full(record)  # it fills while a handler waits
@@ -260,8 +274,8 @@ class Inboxes:
                 self._do(record, job)
             except Exception:
                 report("the channel's handling of a message")
-            if inbox or self._fresh or self._ready:
-                self._turns.pace()
+            if inbox and self._turns.is_over():
+                break  # and is nobody's meanwhile: who waits for a turn keeps no client from others
         if was_full and not self.is_full(record):
             for connection in record.connections:
                 connection.watch()

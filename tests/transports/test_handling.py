@@ -125,3 +125,13 @@ def test_between_two_messages_of_a_post_without_a_key_the_loop_looks_around(room
         assert post_once(room.worker, client, events).status == 200
     rounds = [number for *_, number in room.heard]
     assert max(map(rounds.count, rounds)) <= 2
+
+
+@pytest.mark.usefixtures("no_time")
+def test_who_comes_again_as_soon_as_all_is_handled_has_one_message_before_the_others(room: Room) -> None:
+    """As strangers do who send a few at a time, many of them: each is new whenever its last one is done."""
+    for index in range(50):
+        room.say(f"some {index}", 8)
+    room.say("one", 1)
+    room.until(401)
+    assert [name for name, *_ in room.heard].index("one") <= 51 + 8 * (50 // 8)
