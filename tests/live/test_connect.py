@@ -16,6 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from cometware import Args, Closed, Connection, Failed, Heard, Position, Refused, Unreachable, connect
+from cometware.core.keys import client_id
 from cometware.remote import keeping, outbox
 from cometware.remote.links import EventLink, StreamLink
 from tests.live.clients import new_key
@@ -208,6 +209,17 @@ def test_where_nobody_listens_it_says_so_in_time() -> None:
         silent.listen()
         with pytest.raises(Unreachable, match="no answer in time"):
             connect(url, timeout=0.1)
+
+
+def test_who_gave_up_before_it_was_open_leaves_nobody_behind(server: Server) -> None:
+    """Its request has reached the server, which still asks the application whether it wants this client."""
+    key = new_key()
+    client = client_id(key, None)
+    with pytest.raises(Unreachable):
+        connect(url_of(server, f"?gate={key}"), "stream", key=key, timeout=0.5)
+    assert server.journal(1, kind="open", client=client)
+    server.post(f"/gate/{key}")
+    assert server.journal(1, kind="close", client=client)[0]["reason"] == "left"
 
 
 def test_another_path_of_the_application_is_no_channel(server: Server) -> None:
