@@ -240,7 +240,7 @@ RELOADS = """
 
 @pytest.mark.parametrize(
     "name",
-    [pytest.param(name, marks=[pytest.mark.full] * (name != "firefox")) for name in ENGINES if name not in ("ie6", "ie7")],
+    [pytest.param(name, marks=[pytest.mark.full] * (name != "firefox")) for name in STORING],
 )
 @pytest.mark.parametrize("transport", ["best", "poll"])
 def test_every_engine_says_goodbye_and_reloads_as_one_client(name: str, transport: str) -> None:
