@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from engines import ENGINES
+from engines import CHROMIUM_FLAGS, ENGINES
+from foreground import find_program
 from playwright.sync_api import Browser, Page
 from test_client import ALL, QUICK, wait
 from website import Site
@@ -218,6 +219,23 @@ def test_a_browser_without_beacons_says_goodbye_as_well_as_it_can(
         client = wait(page, "comet.client")
         page.goto("about:blank")
         left(site, client)
+
+
+@pytest.mark.parametrize("name", ["websocket", "stream"])
+def test_a_page_in_the_back_forward_cache_has_left_and_comes_back(name: str, site: Site, chromium: Browser) -> None:
+    with chromium.browser_type.launch(
+        executable_path=find_program("chromium"), args=CHROMIUM_FLAGS, ignore_default_args=["--disable-back-forward-cache"]
+    ) as browser:
+        page = browser.new_page()
+        page.goto(page_of(site, name))
+        client = wait(page, "comet.client")
+        page.evaluate("window.marked = 1")
+        page.goto(f"{site.url}/opened")
+        left(site, client)
+        page.evaluate("history.back()")
+        wait(page, "window.marked && comet.transport")
+        assert site.get("/opened").count(client) == 2
+        assert page.evaluate("sessionStorage.length") == 0
 
 
 STORING = ("phantomjs", "chromium", "firefox")
