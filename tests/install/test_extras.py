@@ -46,13 +46,6 @@ COMMANDS = [
     pytest.param("[workers]", PLAIN, WORKERS + " --channel sqlite:///c.db", id="workers"),
     pytest.param("[workers]", PLAIN, "gunicorn app:app -k gevent --bind {place}", id="gevent", marks=full),
     pytest.param("[workers]", PLAIN, "gunicorn app:app -k gevent --preload --bind {place}", id="preload", marks=full),
-    pytest.param(
-        "[workers]",
-        PLAIN,
-        "gunicorn app:app -k geventwebsocket.gunicorn.workers.GeventWebSocketWorker --bind {place}",
-        id="geventwebsocket",
-        marks=full,
-    ),
     pytest.param("[workers]", PLAIN, "gunicorn app:app -k gthread --threads 100 --bind {place}", id="gthread", marks=full),
     pytest.param("[examples]", FLASK, "cometware serve app:app --bind {place}", id="flask", marks=full),
     pytest.param("[examples]", FLASK, "flask run --port {port}", id="flask-run", marks=full),

@@ -41,12 +41,6 @@ def fork() -> int:
     return pid
 
 
-def pool() -> int:
-    _pools.append(forks.Pool(2))
-    _pools[-1].apply_async(live)
-    return int(_pools[-1]._pool[0].pid)
-
-
 def executor() -> int:
     _pools.append(concurrent.futures.ProcessPoolExecutor(1, mp_context=forks))
     _pools[-1].submit(live)
@@ -55,4 +49,4 @@ def executor() -> int:
 
 @app.post("/fork/<how>")
 def do_fork(how: str) -> Response:
-    return jsonify({"process": process, "fork": fork, "pool": pool, "executor": executor}[how]())
+    return jsonify({"process": process, "fork": fork, "executor": executor}[how]())
