@@ -21,6 +21,11 @@ from websockets.http11 import Request
 from websockets.protocol import OPEN, SERVER, Protocol
 from websockets.server import ServerProtocol
 
+try:
+    from websockets.speedups import apply_mask
+except ImportError:  # its part in C is not everywhere
+    from websockets.utils import apply_mask
+
 from cometware.core import framing, pulse
 from cometware.core.entry import Position
 from cometware.core.events import AWAY, HISTORY_LOST, TOO_MANY, Close, Event, Left, Pinged, Received
@@ -48,6 +53,7 @@ _POOL_SIZE = 256
 _ACCEPTORS = 64
 _PART_SECONDS = 1.0
 """How long the peer's Close or mistake waits for the handlers of what came before it."""
+_MESSAGES = (0x80 | framing.TEXT, 0x80 | framing.BINARY)
 _PIECE_BYTES = 512
 """Of short frames, so many bytes are read in one go: some 80 of the shortest."""
 _SMALL_BYTES = 8 * 1024
@@ -115,6 +121,22 @@ class Reader(Protocol):
         if frame.opcode is Opcode.CLOSE:
             self.current_size = None
         super().recv_frame(frame)
+
+
+def whole_message(data: bytes) -> tuple[int, bytes] | None:
+    """Return opcode and payload if these bytes are just one message, as most are: final, masked, and under 64 KiB.
+
+    Anything else is left to a `Reader`, which would read this message in the same way (RFC 6455 §5.2).
+    """
+    size = len(data)
+    if size < 6 or data[0] not in _MESSAGES or data[1] < 0x80:
+        return None
+    length, at = data[1] - 0x80, 2
+    if length > 125:
+        length, at = (data[2] << 8) + data[3], 4
+        if data[1] == 0xFF or length < 126:
+            return None
+    return (data[0] & 0x0F, apply_mask(data[at + 4 :], data[at : at + 4])) if size == at + 4 + length else None
 
 
 def next_piece(reader: Reader | None, rest: memoryview, long: int) -> tuple[bytes, int]:
@@ -220,6 +242,10 @@ class WebSocket(Connection):
         reader = self.reader
         if reader is None:
             size = 4 * self.worker.limits.max_message_bytes
+            message = whole_message(data)
+            if message is not None and len(data) <= size:
+                self._read_whole(*message)
+                return
             reader = self.reader = _POOL.pop() if _POOL else Reader(SERVER, state=OPEN, max_size=size)
             reader.max_message_size = size
         reader.receive_data(data)
@@ -231,6 +257,14 @@ class WebSocket(Connection):
                 self._frame(frame.opcode, bytes(frame.data), frame.fin)
         if not self.finishing and self.fd >= 0 and self.parting is None:
             self._answer(reader)
+        self._flush()
+
+    def _read_whole(self, opcode: int, payload: bytes) -> None:
+        self.answers = []
+        self.text = opcode == framing.TEXT
+        self._message(payload)
+        if self.fd >= 0 and self.is_full:
+            self.watch()
         self._flush()
 
     def write(self, data: bytes) -> None:
