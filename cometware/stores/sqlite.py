@@ -166,8 +166,12 @@ class SqliteStore(Store[sqlite3.Connection, sqlite3.Connection]):
 
     def _explained(self, error: Exception) -> str:
         folder = os.path.dirname(os.path.abspath(self.path))
-        if not os.path.isdir(folder):
+        try:
+            os.stat(folder)
+        except FileNotFoundError:
             return f"there is no directory {folder}"
+        except PermissionError:
+            return f"this process may not enter a directory above {folder}"
         if not os.access(folder, os.W_OK):
             return f"this process may not write into the directory {folder} ({error})"
         for path in (self.path, f"{self.path}-wal", f"{self.path}-shm", f"{self.path}-wake"):

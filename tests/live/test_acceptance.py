@@ -52,7 +52,7 @@ def test_curl_follows_the_events_and_everybody_sees_what_curl_says(url: str) -> 
         assert re.fullmatch(r"id: \w+-\d+", lines[1])
         assert lines[2:4] == ["", "event: presence"]
         assert re.fullmatch(r"id: \w+-\d+", lines[4])
-        assert lines[5:] == ['data: ["guest"]', ""]
+        assert lines[5:] == ['data: {"names":[],"more":0,"guests":1}', ""]
 
         assert json.loads(sh(f"curl -sd hello {url}")) == {"accepted": 1}
 

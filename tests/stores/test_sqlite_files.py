@@ -8,6 +8,7 @@ import sqlite3
 import stat
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -232,7 +233,7 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     folder = tmp_path_factory.mktemp("shared")
     os.chown(folder, -1, TEAM)
     folder.chmod(0o770)
-    above = [path for path in folder.parents if path.is_relative_to(tmp_path_factory.getbasetemp().parent)]
+    above = [path for path in folder.parents if Path(tempfile.gettempdir()) in path.parents]
     before = {path: stat.S_IMODE(path.stat().st_mode) for path in above}
     for path in above:
         path.chmod(0o711)
