@@ -196,6 +196,15 @@ class Meters:
                         worst = bucket.wait(debt)
         return worst
 
+    def lend(self, names: tuple[str | None, ...], messages: int, size: int, now: float, seconds: float) -> bool:
+        """Take what will not be sent again, though it is not there yet: if it will be within so many seconds. Is it taken?"""
+        for buckets, amount in ((self.messages, messages), (self.bytes, size)):
+            for bucket, name in zip(buckets, names, strict=True):
+                if name and bucket.cost and bucket.missing(name, amount, now) > seconds:
+                    return False
+        self.owe(names, messages, size, now)
+        return True
+
     def open(self, user: str | None, address: str | None, now: float) -> Wait | None:
         """Let a new client of this user come from this address, or say how long it is to wait."""
         return _take_each(self.opens, (user, address), now)

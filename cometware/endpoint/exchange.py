@@ -113,12 +113,12 @@ class Exchange:
 
     def find_own(self, key: str) -> Record | None:
         """Find the open client that this user has with a key, by a request that was surely no foreign page's."""
-        record = self.worker.roster.find(client_id(key, self.ask_user()))
+        record = self.worker.clients.find(client_id(key, self.ask_user()))
         return record if record is not None and record.state is State.OPEN and not record.doubtful else None
 
     def is_known(self, key: str) -> bool:
         """Is this user's client with a key here, on whichever worker?"""
-        return self.worker.roster.find(client_id(key, self.ask_user())) is not None
+        return self.worker.clients.find(client_id(key, self.ask_user())) is not None
 
     def leave_by_key(self, goodbye: Left) -> bool:
         """Take leave of a key's client under another user: a page that goes to a login sends the next one's cookies already.

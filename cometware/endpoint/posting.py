@@ -60,12 +60,13 @@ def post(exchange: Exchange) -> Response:
 def too_fast(exchange: Exchange, record: Record, events: Sequence[Event], size: int) -> Response | None:
     """Are these messages more than this client, its user or its address may send now? Then say so, and take none."""
     worker, now = exchange.worker, exchange.worker.now()
-    if worker.meters is None or any(isinstance(event, Left) for event in events):
+    if worker.meters is None:
         return None
     heeding, name = worker.heeding, record.key and record.id
     has_waited = not (name and heeding.is_waiting(name, now))
-    wait = worker.meters.take((name, record.user, exchange.address), len(events), size, now)
-    if wait is None:
+    names = (name, record.user, exchange.address)
+    wait = worker.meters.take(names, len(events), size, now)
+    if wait is None or worker.lends(names, events, size):
         return None
     if name and has_waited:
         heeding.listened(name)

@@ -17,8 +17,8 @@ import gevent
 from cometware.core.entry import Entry, Message
 from cometware.core.events import LEFT, REVOKED, Close
 from cometware.core.wheel import ticks
-from cometware.errors import LogUnavailable
-from cometware.roster.base import Idle, Record, State
+from cometware.errors import LogUnavailable, Refused
+from cometware.roster.base import Idle, Record, RosterFull, State
 from cometware.transports.clock import TICK_SECONDS
 from cometware.transports.connection import Connection
 from cometware.transports.poll import Poll
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 _LONG_AWAY_SECONDS = 10.0
 """Who has been away for so long goes, if there is no other room."""
 _LOOKED_AT = 1000
+_TRIED = 3
+"""How many are asked to make room for one: each may be somebody whom another worker needs, or the store may be away."""
 
 
 _LEFT = Close(LEFT, "this client said goodbye a moment ago")
@@ -229,11 +231,14 @@ class Clients:
         Who has never come back since it was opened goes first, of those the oldest; then who has been away for long.
         Clients with a connection stay, and those whose messages are being handled.
         """
-        record = self._newcomer() or self._long_away()
-        if record is None:
-            return False
-        self._end_idle([record])
-        return True
+        for _ in range(_TRIED):
+            record = self._newcomer() or self._long_away()
+            if record is None:
+                return False
+            self._end_idle([record])
+            if self._worker.roster.get(record.id) is not record:
+                return True
+        return False
 
     def _newcomer(self) -> Record | None:
         while self._newcomers:
@@ -298,8 +303,18 @@ class Clients:
     def leave_by(self, connection: Connection, wait_seconds: float) -> None:
         """A client says goodbye on a connection. If it has a newer one, it has come back already."""
         record = connection.record
-        if record is not None and (not wait_seconds or record.connections[-1:] == (connection,)):
+        if record is None or (wait_seconds and record.connections[-1:] != (connection,)):
+            return
+        if wait_seconds and not record.is_home:
+            gevent.spawn(self._leave_elsewhere, record, wait_seconds)  # the store is asked, and here the loop itself may run
+        else:
             self.leave(record, wait_seconds)
+
+    def _leave_elsewhere(self, record: Record, wait_seconds: float) -> None:
+        try:
+            self.leave(record, wait_seconds)
+        except LogUnavailable:
+            pass  # its grace is left
 
     def leave(self, record: Record, wait_seconds: float) -> None:
         """A client says goodbye: it has left now, or after so many seconds, at most its grace, unless it comes back."""
@@ -318,12 +333,30 @@ class Clients:
 
         Raises:
             LogUnavailable: The store cannot say who is here.
+            Refused: As `find`.
         """
-        record = self._worker.roster.find(id)
+        record = self.find(id)
         if record is None or record.state is not State.OPEN:
             return False
         self.leave(record, wait_seconds)
         return True
+
+    def find(self, id: str) -> Record | None:
+        """Return the record of a client, on whichever worker it is; here it is kept for its grace only, if that is another.
+
+        Raises:
+            LogUnavailable: The store cannot say who is here.
+            Refused: There is no room here for the record (503).
+        """
+        try:
+            record = self._worker.roster.find(id)
+        except RosterFull:
+            raise Refused(
+                503, f"this worker keeps {self._worker.limits.max_clients} clients; see Limits.max_clients"
+            ) from None
+        if record is not None and not record.is_home:
+            self.left_alone(record)
+        return record
 
     def _came_back(self, record: Record) -> None:
         departure, record.departure = record.departure, None

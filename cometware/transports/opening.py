@@ -211,7 +211,7 @@ def _take_leave_of(worker: Worker, former: str) -> None:
     """A key is another user's now: who it was before has left, unless it comes back soon, or the store cannot be asked."""
     try:
         worker.clients.leave_by_id(former, GONE_SECONDS)
-    except LogUnavailable:
+    except (LogUnavailable, Refused):
         pass  # its grace is left
 
 

@@ -169,6 +169,11 @@ def upload(worker: Worker, record: Record, events: Sequence[Event], dialect: str
     messages = [event for event in events if isinstance(event, Received)]
     goodbye = next((event for event in events if isinstance(event, Left)), None)
     if goodbye is not None:
+        messages = [event for event in messages if event.number is None or event.number > record.queued]
+        try:
+            worker.inboxes.check_room(record, messages)
+        except BadFrame as busy:
+            return Answer(429, _error(busy.code, busy.message, **busy.details))
         ticket = Ticket(dialect, len(messages))
         for event in messages:
             worker.inboxes.deliver(record, event, ticket)

@@ -359,9 +359,9 @@ class WebSocket(Connection):
 
     def is_too_fast(self, wait: Wait, record: Record, events: Sequence[Event], size: int) -> bool:
         """Refuse these messages, and read no further until the wait is over. Are they refused?"""
-        if any(isinstance(event, Left) for event in events):
-            return False
         worker, now = self.worker, self.worker.now()
+        if worker.lends((record.id, record.user, record.address), events, size):
+            return False
         if worker.heeding.told(record.id, wait.seconds, now) >= worker.limits.rate_patience_seconds:
             worker.clients.close(record, Close(TOO_MANY, str(wait)))
             return True

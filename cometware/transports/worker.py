@@ -5,6 +5,7 @@ One tailer, one poller, one wheel and the runners of handlers; nothing here exis
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol, TypeVar
@@ -17,7 +18,8 @@ from gevent.threadpool import ThreadPool
 from cometware.channel import Channel
 from cometware.client import Client
 from cometware.core.entry import Entry, Position
-from cometware.core.events import DRAIN, Close
+from cometware.core.events import DRAIN, Close, Left, Received
+from cometware.core.events import Event as Said
 from cometware.core.patience import Patience
 from cometware.core.rates import Heeding, Meters
 from cometware.core.wheel import Wheel, ticks
@@ -248,6 +250,14 @@ class Worker:
         if size > limit:
             message = f"a message of {size} bytes; Limits.max_message_bytes allows {limit}"
             raise BadFrame("size", message, limit=limit, size=size)
+
+    def lends(self, names: tuple[str | None, ...], events: Sequence[Said], size: int) -> bool:
+        """May this be taken though its sender is too fast? What comes with a goodbye is not sent again, but waits its time."""
+        if self.meters is None or not any(isinstance(event, Left) for event in events):
+            return False
+        has_more = any(isinstance(event, Received) for event in events)
+        patience = self.limits.rate_patience_seconds if has_more else math.inf
+        return self.meters.lend(names, len(events), size, self.now(), patience)
 
     # The end
 

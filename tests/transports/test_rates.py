@@ -472,3 +472,34 @@ def test_under_a_server_with_threads_the_peer_is_counted_too() -> None:
     assert post("203.0.113.8") == 200
     assert [post("203.0.113.7", Via="1.1 proxy") for _ in range(3)] == [200, 200, 200]
     assert [post(f"2001:db8::{number}") for number in (1, 2, 3)] == [200, 200, 429]
+
+
+# Goodbyes
+
+
+def last_words(first: int, count: int) -> list[dict[str, Any]]:
+    return [{"n": number, "data": number} for number in range(first, first + count)] + [{"close": {"wait": 60}}]
+
+
+@pytest.mark.parametrize("way", ["post", "websocket"])
+def test_a_goodbye_carries_what_a_page_had_left_to_say_but_is_no_way_around_the_rates(visit: Visit, way: str) -> None:
+    site, client = visit(client_messages=Rate(1, 11), patience=20)
+    page = client.connect("websocket")
+    for first in range(1, 200, 10):
+        words = json.dumps(last_words(first, 10))
+        if way == "post":
+            headers = {"Comet-Key": page.key or "", "Content-Type": "application/json"}
+            client.post("/comet", data=words, headers=headers)
+        else:
+            frames(page, words)
+    assert site.said == list(range(1, 21)), "the first as it came, the second though it was early"
+
+
+def test_a_goodbye_alone_is_heard_however_fast_its_page_was(visit: Visit) -> None:
+    site, client = visit(client_messages=Rate(1, 3), patience=0.5)
+    page = client.connect("stream")
+    for number in (1, 2, 3):
+        page.send(number)
+    headers = {"Comet-Key": page.key or "", "Content-Type": "application/json"}
+    assert client.post("/comet", data='{"close":{}}', headers=headers).status_code == 200
+    assert site.life == ["open", "left"]
