@@ -13,11 +13,10 @@ from cometware.core.negotiation import Asked
 from cometware.endpoint.answers import BASE_HEADERS, Headers
 from cometware.endpoint.gate import is_doubtful
 from cometware.endpoint.reasons import Reasons
-from cometware.errors import TooFast
 from cometware.response import Response
 from cometware.roster.base import Record, State
 from cometware.servers.base import Server, Taken
-from cometware.transports.opening import Admission, admit
+from cometware.transports.opening import Admission, admit, turned_away
 from cometware.transports.worker import Worker
 
 _CROWDED_SECONDS = 5.0
@@ -94,10 +93,10 @@ class Exchange:
         most = meters.connections_at_once
         if most is not None and address and worker.poller.crowd.count(address) >= most:
             message = f"{most} connections from {address} are here already; see Rates.connections_at_once"
-            raise TooFast(message, _CROWDED_SECONDS)
+            raise turned_away(message, _CROWDED_SECONDS, address)
         wait = meters.connect(self.asked.key, user, address, worker.now()) if begins else None
         if wait is not None:
-            raise TooFast(str(wait), wait.seconds)
+            raise turned_away(str(wait), wait.seconds, address)
 
     def take(self) -> Taken:
         """Take the connection of this request from the server. Duty of the caller: as `Server.take`."""

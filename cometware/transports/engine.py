@@ -14,8 +14,8 @@ from cometware.core.entry import Position
 from cometware.core.keys import is_key
 from cometware.core.negotiation import Asked, Transport
 from cometware.dialects import socketio
-from cometware.errors import Refused, TooFast
-from cometware.transports.opening import Admission, admit
+from cometware.errors import Refused
+from cometware.transports.opening import Admission, admit, turned_away
 from cometware.transports.session import Session
 from cometware.transports.worker import Worker
 
@@ -58,9 +58,10 @@ class Engine:
         size = kept.size_of(environ)
         kept.check("a head", size, limits.max_kept_bytes)
         if worker.meters is not None:
-            wait = worker.meters.sessions.take(environ.get("cometware.address"), 1, worker.now())
+            address = environ.get("cometware.address", "")
+            wait = worker.meters.sessions.take(address or None, 1, worker.now())
             if wait is not None:
-                raise TooFast(str(wait), wait.seconds)
+                raise turned_away(str(wait), wait.seconds, address)
         if len(self.sessions) >= limits.max_clients and not self._make_room():
             raise Refused(503, f"this worker keeps {limits.max_clients} sessions; see Limits.max_clients")
         session = Session(self, self.home + secrets.token_urlsafe(24), version, environ, base64=base64)

@@ -21,7 +21,7 @@ from cometware.dialects.base import Greeting, Shape
 from cometware.errors import Gap, LogUnavailable, Refused, TooFast
 from cometware.roster.base import Arrival, Opening, Record, RosterFull, State
 from cometware.transports.clients import GONE_SECONDS
-from cometware.transports.report import report
+from cometware.transports.report import report, tell
 from cometware.transports.worker import Worker
 
 _TAIL_PAUSE_SECONDS = 0.01
@@ -113,7 +113,15 @@ def check_opens(worker: Worker, user: str | None, address: str) -> None:
     """
     wait = worker.meters.open(user, address, worker.now()) if worker.meters is not None else None
     if wait is not None:
-        raise TooFast(str(wait), wait.seconds)
+        raise turned_away(str(wait), wait.seconds, address)
+
+
+def turned_away(why: str, wait_seconds: float, address: str) -> TooFast:
+    """Return what refuses for now, and tell the operator: what is too much for one may be many behind a proxy."""
+    whose = f"from {address}" if address else "of one user"
+    what = why.partition("; wait ")[0]  # the same each time, so that it is counted
+    tell("429", f"refused with 429, {whose}: {what}. If this is a proxy of yours, say whom to believe: Cometware(addresses=…)")
+    return TooFast(why, wait_seconds)
 
 
 def _find(worker: Worker, arrival: Arrival) -> Opening:

@@ -283,18 +283,19 @@ def test_the_application_gets_its_request_as_it_came() -> None:
 
 
 @pytest.fixture
-def django(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    from django.conf import Settings, global_settings, settings
+def django() -> Iterator[Any]:
+    from django.conf import settings
     from django.core.handlers.wsgi import WSGIHandler
 
+    before = settings._wrapped
     if not settings.configured:
         settings.configure(SECRET_KEY="x", ROOT_URLCONF=__name__, MIDDLEWARE=[])
     from django.test import override_settings
 
-    assert Settings and global_settings
     handler = WSGIHandler.__new__(WSGIHandler)
     with override_settings(ALLOWED_HOSTS=["shop.example", ".b.example"], USE_X_FORWARDED_HOST=False, DEBUG=False):
         yield Cometware(WRAPPERS["closure"](handler), Channel())
+    settings._wrapped = before  # what was configured here is not for the next test
 
 
 def test_djangos_allowed_hosts_are_the_channels(django: Any) -> None:

@@ -12,6 +12,7 @@ import pytest
 from cometware import connect
 from tests.conformance.engineio.sessions import Polls, Socket, get
 from tests.conformance.sockjs.session import fresh, opened, post
+from tests.live.clients import new_key
 from tests.live.raw import Answer, ask, masked, open_websocket, request
 from tests.live.server import LIMIT_SECONDS, PATIENT, Server, serve
 
@@ -153,3 +154,11 @@ def test_a_socketio_session_that_never_came_into_a_namespace_makes_room() -> Non
         assert [by_socketio(server.port, number).status for number in range(20)] == [200] * 20
         ann.send('420["echo",1]')
         assert ann.read() == "430[1]"
+
+
+def test_the_log_names_the_setting_when_many_of_one_address_are_turned_away() -> None:
+    with serve({"rates": {"address_opens": [0.1, 2]}}) as server:
+        answers = [ask(server.port, request(target="/comet?wait=0", comet_key=new_key())).status for _ in range(6)]
+        assert answers == [200, 200, 429, 429, 429, 429]
+        told = [line for line in server.errors.splitlines() if "refused with 429, from 127.0.0.1" in line]
+    assert len(told) == 1 and "Rates.address_opens" in told[0] and "Cometware(addresses=…)" in told[0]
