@@ -143,7 +143,7 @@ def _explained(url: str) -> Iterator[None]:
         raise click.ClickException(f"{masked_url(url)} says {masked(str(error))}") from None
     except CometwareError as error:
         raise click.ClickException(masked(str(error))) from None
-    except (ValueError, TimeoutError) as error:
+    except (ValueError, TimeoutError, ImportError) as error:  # or the package of a store is not installed
         raise click.ClickException(masked(str(error))) from None
 
 

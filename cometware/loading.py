@@ -102,6 +102,8 @@ def move(urls: Sequence[str]) -> None:
             _channel(name).move(target)
         except ValueError as error:
             raise click.BadParameter(str(error), param_hint="--channel") from None
+        except ImportError as error:  # the package of a store is not installed
+            raise click.ClickException(str(error)) from None
 
 
 def _channel(name: str) -> Channel:

@@ -176,6 +176,8 @@ class Process(GeventPyWSGIWorker):  # type: ignore[misc]
         if is_first:
             where = ", ".join(shown(sock, "http") for sock in self.sockets)
             name = self._told.application if self._told else self.app.app_uri  # its own, or gunicorn's
-            click.echo(f"cometware: {name} on {where} · {self.cfg.workers} workers · {what_is_on()}")
+            workers = "1 worker" if self.cfg.workers == 1 else f"{self.cfg.workers} workers"
+            click.echo(f"cometware: {name} on {where} · {workers} · {what_is_on()}")
         for cometware in made():
-            cometware.warn_of_processes(aloud=is_first)
+            if self.cfg.workers > 1:
+                cometware.warn_of_processes(aloud=is_first)

@@ -75,6 +75,14 @@ def test_several_workers_of_a_log_in_memory_are_warned_of_at_the_start(tmp_path:
         assert server.errors.count("several processes serve the channel, but its log 'memory:'") == 1
 
 
+def test_one_worker_is_not_told_of_several(tmp_path: Path) -> None:
+    with workers("memory:", "--workers", "1", "--max-requests", "1000", journal=tmp_path) as server:
+        with WebSocket(server):
+            server.get("/")
+        assert " · 1 worker · websocket, sse, stream, poll at /comet · log memory:" in server.errors
+        assert "several processes" not in server.errors
+
+
 @pytest.mark.full
 def test_who_uses_the_channel_while_loading_may_be_told_where_it_is(url: str, tmp_path: Path) -> None:
     with workers(url, journal=tmp_path, application="tests.live.preloaded:app", CHANNEL=url) as server:

@@ -108,6 +108,30 @@ def test_a_command_needs_no_more_than_its_extra(
 
 
 @full
+@pytest.mark.parametrize(
+    "command",
+    ["serve app:app --channel redis://127.0.0.1/0", "serve app:app --workers 2", "publish redis://127.0.0.1/0 hello"],
+)
+def test_an_extra_that_is_missing_is_named_in_one_line(
+    command: str, package: Path, environment: Environment, tmp_path: Path
+) -> None:
+    environment.install(str(package))
+    (tmp_path / "app.py").write_text(PLAIN)
+    done = subprocess.run(
+        [environment.command("cometware"), *command.split()],
+        cwd=tmp_path,
+        env=environment.environ,
+        capture_output=True,
+        text=True,
+        timeout=LIMIT_SECONDS,
+    )
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("Error: ")
+    assert line.endswith(("pip install 'cometware[redis]'", "pip install 'cometware[workers]'"))
+
+
+@full
 def test_the_guide_installs_it_from_inside_a_checkout(environment: Environment, tmp_path: Path) -> None:
     environment.install(".", cwd=checkout(tmp_path / "checkout"))
     done = subprocess.run(
