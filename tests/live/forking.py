@@ -5,6 +5,7 @@ from __future__ import annotations
 import concurrent.futures
 import multiprocessing
 import os
+import signal
 import time
 from pathlib import Path
 from typing import Any
@@ -47,6 +48,13 @@ def executor() -> int:
     return int(next(iter(_pools[-1]._processes)))
 
 
+def pool() -> int:
+    """gunicorn's children inherit a handler of SIGTERM that ends nobody, and a pool ends its children by this signal."""
+    _pools.append(forks.Pool(1, signal.signal, (signal.SIGTERM, signal.SIG_DFL)))
+    _pools[-1].apply_async(live)
+    return int(_pools[-1]._pool[0].pid)
+
+
 @app.post("/fork/<how>")
 def do_fork(how: str) -> Response:
-    return jsonify({"process": process, "fork": fork, "executor": executor}[how]())
+    return jsonify({"process": process, "fork": fork, "executor": executor, "pool": pool}[how]())

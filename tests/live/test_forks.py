@@ -32,7 +32,7 @@ def cases() -> Iterator[object]:
     for how in ("process", "fork", "executor"):
         yield pytest.param(OURS, PARKED, how, id=f"ours-{how}", marks=() if how == "process" else full)
         yield pytest.param(GEVENT, PARKED, how, id=f"gevent-{how}", marks=() if how == "fork" else full)
-    for how in ("process", "fork", "executor"):
+    for how in ("process", "fork", "executor", "pool"):
         yield pytest.param(GTHREAD, PULLED, how, id=f"gthread-{how}", marks=() if how == "process" else full)
     yield pytest.param((*OURS, "--workers", "2"), PARKED, "process", id="workers-process", marks=full)
     yield pytest.param((*GEVENT, "--preload"), PARKED, "process", id="preload-process", marks=full)
