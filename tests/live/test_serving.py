@@ -12,12 +12,13 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from http.client import HTTPConnection
 from pathlib import Path
 
 import pytest
 
 from tests.live.clients import EventStream, WebSocket
-from tests.live.server import LIMIT_SECONDS, PATIENT, ROOT, serve
+from tests.live.server import LIMIT_SECONDS, PATIENT, ROOT, Server, serve
 from tests.proxies.foreground import free_port
 
 SERVE = (sys.executable, "-m", "cometware", "serve")
@@ -160,16 +161,56 @@ def test_for_the_shutdown_delay_it_goes_on_and_says_that_it_is_not_ready(workers
         assert server.get("/comet/ready") == {"ready": True}
         with EventStream(server) as stream:
             os.kill(server.pid, signal.SIGTERM)
-            deadline = time.monotonic() + LIMIT_SECONDS
-            while (answer := server.request("GET", "/comet/ready"))[0] == 200:
-                assert time.monotonic() < deadline
-            assert (answer[0], json.loads(answer[2])) == (503, {"ready": False})
+            assert_says_503(server)
             with WebSocket(server) as late:
                 server.publish("still here")
                 assert stream.data(1) == late.data(1) == ["still here"]
                 os.kill(server.pid, signal.SIGTERM)  # whoever cannot wait says it again
                 assert "reconnect" in stream.receive()
                 assert "reconnect" in late.receive()
+
+
+def test_for_the_shutdown_delay_it_goes_on_though_all_its_processes_are_told_at_once(tmp_path: Path) -> None:
+    """As systemd does it."""
+    bind = ("--bind", f"127.0.0.1:{free_port()}", "--workers", "2", "--channel", f"sqlite:///{tmp_path}/channel.db")
+    with serve(PATIENT, command=(*SERVE, "tests.live.app:app", *bind, "--shutdown-delay", "600")) as server:
+        workers = Path(f"/proc/{server.pid}/task/{server.pid}/children").read_text().split()
+        with EventStream(server) as stream:
+            for pid in (server.pid, *workers):
+                os.kill(int(pid), signal.SIGTERM)
+            assert_says_503(server)
+            for _ in range(4):  # whichever process takes them
+                with WebSocket(server) as late:
+                    server.publish("still here")
+                    assert late.data(1) == stream.data(1) == ["still here"]
+            os.kill(server.pid, signal.SIGTERM)
+            assert "reconnect" in stream.receive()
+
+
+def test_under_stock_gunicorn_who_is_connected_hears_that_it_is_not_ready() -> None:
+    bind = ("tests.live.app:app", "-k", "gevent", "--bind", "127.0.0.1:0", "--graceful-timeout", "60")
+    with serve(PATIENT, command=(sys.executable, "-m", "gunicorn", *bind)) as server:
+        balancer = HTTPConnection("127.0.0.1", server.port, timeout=LIMIT_SECONDS)
+
+        def ask_it() -> tuple[int, bytes]:
+            balancer.request("GET", "/comet/ready")
+            answer = balancer.getresponse()
+            return answer.status, answer.read()
+
+        assert ask_it() == (200, b'{"ready":true}\n')
+        os.kill(server.pid, signal.SIGTERM)
+        deadline = time.monotonic() + LIMIT_SECONDS
+        while (said := ask_it())[0] == 200:
+            assert time.monotonic() < deadline
+        assert said == (503, b'{"ready":false}\n')
+        balancer.close()
+
+
+def assert_says_503(server: Server) -> None:
+    deadline = time.monotonic() + LIMIT_SECONDS
+    while (answer := server.request("GET", "/comet/ready"))[0] == 200:
+        assert time.monotonic() < deadline
+    assert (answer[0], json.loads(answer[2])) == (503, {"ready": False})
 
 
 # While it is written
