@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from cometware.binding import parse
+from cometware.certificates import context_of
 from cometware.commands import publish, send, tail
 from cometware.settings import Settings
 
@@ -49,6 +50,8 @@ def main() -> None:
     metavar="SECONDS",
     help="Go on for so long after SIGTERM, with <path>/ready saying 503, since balancers still send.",
 )
+@click.option("--certfile", default="", metavar="PATH", help="Speak TLS: the certificate, with those that lead to it (PEM).")
+@click.option("--keyfile", default="", metavar="PATH", help="Its key, unless that is in the same file.")
 def serve(bind: tuple[str, ...], script_name: str, workers: int, max_requests: int, **others: Any) -> None:
     """Serve a WSGI application with all transports of its channel.
 
@@ -58,6 +61,14 @@ def serve(bind: tuple[str, ...], script_name: str, workers: int, max_requests: i
         binds = tuple(parse(place) for place in bind)
     except ValueError as error:
         raise click.BadParameter(str(error), param_hint="--bind") from None
+    certfile, keyfile = others["certfile"], others["keyfile"]
+    if keyfile and not certfile:
+        raise click.BadParameter("got a key without a certificate: --certfile PATH", param_hint="--keyfile")
+    if certfile:
+        try:
+            context_of(certfile, keyfile)
+        except ValueError as error:
+            raise click.BadParameter(str(error), param_hint="--certfile") from None
     prefix = "/" + script_name.strip("/") if script_name.strip("/") else ""
     settings = Settings(binds=binds, script_name=prefix, workers=workers, max_requests=max_requests, **others)
     if workers > 1 or max_requests:

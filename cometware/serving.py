@@ -15,6 +15,7 @@ import gevent.event
 from gevent.pywsgi import WSGIServer
 
 from cometware.binding import shown
+from cometware.certificates import context_of
 from cometware.core.masking import masked_url
 from cometware.endpoint.ending import DRAIN_SECONDS, end
 from cometware.middleware import made
@@ -39,7 +40,7 @@ def run(settings: Settings) -> None:
         changes.wait()
         changes.restart()
     servers = _listen(app, settings)
-    where = ", ".join(shown(server.socket, "http") for server in servers)
+    where = ", ".join(shown(server.socket, settings.scheme) for server in servers)
     click.echo(f"cometware: {settings.application} on {where} · {what_is_on()}")
     gc.collect()
     gc.freeze()  # what the application is made of is not looked through again and again, while everybody waits
@@ -67,6 +68,9 @@ def _tell(stopped: Any, signs: list[int], number: int) -> None:
 
 def _listen(app: Any, settings: Settings) -> list[Any]:
     servers: list[Any] = []
+    tls: dict[str, Any] = {}
+    if settings.certfile:  # each connection's own greenlet begins TLS, in time
+        tls = {"ssl_context": context_of(settings.certfile, settings.keyfile), "do_handshake_on_connect": False}
     for bind in settings.binds:
         try:
             listener = bind.listen()
@@ -74,7 +78,7 @@ def _listen(app: Any, settings: Settings) -> list[Any]:
             raise click.ClickException(f"cannot listen on {bind}: {error.strerror or error}") from None
         listener.setblocking(False)
         log = "default" if settings.access_log else None
-        server = WSGIServer(listener, app, handler_class=Handler, log=log)
+        server = WSGIServer(listener, app, handler_class=Handler, log=log, **tls)
         server.start()
         os.register_at_fork(after_in_child=listener.close)  # or the address stays taken for as long as a child lives
         servers.append(server)

@@ -15,7 +15,10 @@ _FORMAT = "%(levelname)s %(name)s: %(message)s"
 
 @dataclass(frozen=True)
 class Settings:
-    """`shutdown_delay` are seconds; `script_name` is the prefix below which the application is, without a slash at the end."""
+    """`shutdown_delay` are seconds; `script_name` is the prefix below which the application is, without a slash at the end.
+
+    With a `certfile` the process ends TLS itself; without a `keyfile`, the key is in there, too.
+    """
 
     application: str
     binds: tuple[Bind, ...]
@@ -27,6 +30,12 @@ class Settings:
     reload: bool = False
     script_name: str = ""
     shutdown_delay: float = 0.0
+    certfile: str = ""
+    keyfile: str = ""
+
+    @property
+    def scheme(self) -> str:
+        return "https" if self.certfile else "http"
 
     def load(self) -> Any:
         """Load the application, and let it log."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import mmap
+import ssl
 import struct
 import sys
 import time
@@ -16,9 +17,10 @@ from gunicorn.app.base import BaseApplication
 from gunicorn.arbiter import Arbiter
 from gunicorn.errors import HaltServer
 from gunicorn.glogging import Logger
-from gunicorn.workers.ggevent import GeventPyWSGIWorker
+from gunicorn.workers.ggevent import GeventPyWSGIWorker, PyWSGIServer
 
 from cometware.binding import shown
+from cometware.certificates import context_of
 from cometware.core.logger import fit
 from cometware.endpoint.ending import end
 from cometware.middleware import made
@@ -50,6 +52,9 @@ class Workers(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
             "logger_class": Log,
             "loglevel": settings.log_level or "warning",
             "reload": settings.reload,
+            "certfile": settings.certfile or None,
+            "keyfile": settings.keyfile or None,
+            "ssl_context": _tls,
             "max_requests": settings.max_requests,
             "max_requests_jitter": settings.max_requests // 10,
             "proc_name": f"cometware {settings.application}",
@@ -135,9 +140,23 @@ class _Handler(Handler):
         self.server.log.access(response, asked, environ, took)
 
 
+def _tls(config: Any, default: Any) -> ssl.SSLContext:
+    return context_of(config.certfile, config.keyfile or "")
+
+
+class _Server(PyWSGIServer):  # type: ignore[misc]
+    """gunicorn's own; with TLS, it is each connection's own greenlet that begins it, in time."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        if "ssl_context" in options:
+            options["do_handshake_on_connect"] = False
+        super().__init__(*args, **options)
+
+
 class Process(GeventPyWSGIWorker):  # type: ignore[misc]
     """One worker: gunicorn's own for gevent, with our handler of HTTP, so that connections are parked."""
 
+    server_class = _Server
     wsgi_handler = _Handler
 
     def init_process(self) -> None:
@@ -174,7 +193,8 @@ class Process(GeventPyWSGIWorker):  # type: ignore[misc]
     def _tell(self, *, is_first: bool) -> None:
         """The first one says what is served, and what several processes cannot do; the others need not say it again."""
         if is_first:
-            where = ", ".join(shown(sock, "http") for sock in self.sockets)
+            scheme = "https" if self.cfg.is_ssl else "http"
+            where = ", ".join(shown(sock, scheme) for sock in self.sockets)
             name = self._told.application if self._told else self.app.app_uri  # its own, or gunicorn's
             workers = "1 worker" if self.cfg.workers == 1 else f"{self.cfg.workers} workers"
             click.echo(f"cometware: {name} on {where} · {workers} · {what_is_on()}")

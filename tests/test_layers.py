@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parents[1]
 MODULES = sorted((ROOT / "cometware").rglob("*.py"))
 
 LAYERS = {
-    "cli": 6, "commands": 6, "serving": 6, "loading": 6, "binding": 6, "settings": 6, "reloading": 6,
+    "cli": 6, "commands": 6, "serving": 6, "loading": 6, "binding": 6, "certificates": 6, "settings": 6, "reloading": 6,
     "watchdog": 5, "threads": 5, "__main__": 6, "flask": 6, "django": 6, "testing": 6,
     "middleware": 5, "hooks": 5, "workers": 6,
     "endpoint": 5, "assets": 4, "response": 4, "transports": 4, "servers": 4,

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from cometware.limits import Limits
+from cometware.servers.tls import is_tls, take_tls
 from cometware.transports.poll import GiveBack
 
 
@@ -62,33 +63,27 @@ class Server:
         raise NotImplementedError
 
 
-def bury(server_socket: Any) -> None:
-    """Leave a server, in the place of the socket that was taken from it, one whose peer has gone.
+def take_socket(server_socket: Any) -> tuple[RawSocket, bytes]:
+    """Take a server's socket from it; with what TLS had decrypted already.
 
-    Whatever it or a wrapper still does with a connection then meets an ordinary end: EOF, or EPIPE.
+    It is left with one whose peer has gone: whatever it or a wrapper still does with it then meets an ordinary end.
     """
+    if is_tls(server_socket):
+        sock, early = take_tls(server_socket)
+    else:
+        sock, early = RawSocket(fileno=server_socket.detach()), b""
+        sock.setblocking(False)
     dead, peer = socket.socketpair()
     peer.close()
     dead.setblocking(False)
     server_socket._sock = dead
+    return sock, early
 
 
 class Parking(Server):
-    """A server of gevent's: its connections are taken and parked, unless it ends TLS itself.
-
-    A TLS socket cannot be detached from its wrapper; with a proxy in front that ends TLS, all transports are on.
-    """
+    """A server of gevent's: its connections are taken and parked."""
 
     socket: Any
-
-    @property
-    def can_park(self) -> bool:
-        return not hasattr(type(self.socket), "getpeercert")
-
-    @property
-    def transports(self) -> tuple[str, ...]:
-        return ALL_TRANSPORTS if self.can_park else ("poll",)
-
-    @property
-    def why(self) -> str:
-        return "" if self.can_park else "a TLS socket cannot be parked: end TLS at a proxy in front"
+    can_park = True
+    transports = ALL_TRANSPORTS
+    why = ""

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import io
 import signal
-from _socket import socket as RawSocket
 from typing import Any
 
-from cometware.servers.base import Parking, Server, Taken, bury
+from cometware.servers.base import Parking, Server, Taken, take_socket
 from cometware.servers.behind import behind
 
 
@@ -29,16 +28,14 @@ class GeventWorker(Parking):
     def take(self, environ: dict[str, Any]) -> Taken:
         """Detach the socket, with what gunicorn's parser has read already, and leave it a dead one."""
         early, self._unreader.buf = self._unreader.buf.getvalue(), io.BytesIO()
-        sock = RawSocket(fileno=self.socket.detach())
-        sock.setblocking(False)
-        bury(self.socket)
+        sock, decrypted = take_socket(self.socket)
         if self._request is not None:
             self._request.must_close = True
         if self._start_response is not None:  # wrappers see an answer, and gunicorn writes it to nobody
             upgrades = environ.get("HTTP_UPGRADE", "").lower() == "websocket"
             status = "101 Switching Protocols" if upgrades else "200 OK"
             self._start_response(status, [("Content-Type", "application/octet-stream")])
-        return Taken(sock, early, result=_AlreadyHandled())
+        return Taken(sock, early + decrypted, result=_AlreadyHandled())
 
 
 class _AlreadyHandled(list[bytes]):

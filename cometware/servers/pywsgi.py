@@ -16,11 +16,11 @@ import time
 from _socket import socket as RawSocket
 from email.utils import formatdate
 from http.client import HTTPMessage
+from ssl import SSLError
 from typing import Any
 from urllib.parse import unquote
 
 import gevent
-import gevent.socket
 from gevent.pywsgi import WSGIHandler
 from geventwebsocket.exceptions import WebSocketError
 from geventwebsocket.handler import Client, WebSocketHandler
@@ -32,11 +32,12 @@ from cometware.core.request import BadHead, Head, add_fields, parse
 from cometware.core.text import shown
 from cometware.limits import Limits
 from cometware.response import NOSNIFF
-from cometware.servers.base import Parking, Taken, bury
+from cometware.servers.base import Parking, Taken, take_socket
 from cometware.servers.body import Body, NoBody
 from cometware.servers.doors import REFUSAL, doors
 from cometware.servers.incoming import Incoming
 from cometware.servers.messages import Messages
+from cometware.servers.tls import is_tls, wrapped
 from cometware.transports.report import report, tell
 from cometware.transports.websocket import handshake, websocket_headers
 
@@ -90,12 +91,27 @@ class Handler(Parking, WebSocketHandler):  # type: ignore[misc]
             self._turn_away()
             return
         try:
+            if is_tls(self.socket):
+                self._shake_hands()
             super().handle()
         except OSError as error:
-            if error.errno not in _GONE:
+            if error.errno not in _GONE and not isinstance(error, SSLError | TimeoutError):
                 raise
         finally:
             doors.leave(self)
+
+    def _shake_hands(self) -> None:
+        """Begin TLS, unless the server has waited for that.
+
+        Raises:
+            OSError: It takes too long, or is none.
+        """
+        try:
+            with gevent.Timeout(self.head_seconds, TimeoutError):
+                self.socket.do_handshake()
+        except OSError:
+            self.socket.close()
+            raise
 
     def _turn_away(self) -> None:
         """There are too many of this address: not even its request is read."""
@@ -228,12 +244,10 @@ class Handler(Parking, WebSocketHandler):  # type: ignore[misc]
 
     def take(self, environ: dict[str, Any]) -> Taken:
         """Detach the socket; what the server still does with it then meets nothing."""
-        self.socket.setblocking(False)
-        sock = RawSocket(fileno=self.socket.detach())
-        bury(self.socket)
+        sock, decrypted = take_socket(self.socket)
         self.wsgi_input = NoBody()
         self.taken = True
-        return Taken(sock, self.rfile.rest(), _Resumption(type(self), self.server, self.client_address))
+        return Taken(sock, self.rfile.rest() + decrypted, _Resumption(type(self), self.server, self.client_address))
 
     def start_response(self, status: str, headers: Any, exc_info: Any = None) -> Any:
         websocket = self.environ.get("wsgi.websocket")
@@ -414,8 +428,7 @@ class _Resumption:
         gevent.spawn(self._serve, sock, data)
 
     def _serve(self, raw: RawSocket, data: bytes) -> None:
-        sock = gevent.socket.socket(fileno=raw.detach())
-        sock.setblocking(True)
+        sock = wrapped(raw)
         handler = self.handler_class(sock, self.address, self.server, Incoming(sock, data))
         handler.raw_head = data
         handler.handle()

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from _socket import socket as RawSocket
+from contextlib import suppress
+from ssl import SSLWantReadError
 from typing import Any
 
 from gevent.pywsgi import WSGIHandler
 
-from cometware.servers.base import Parking, Server, Taken, bury
+from cometware.servers.base import Parking, Server, Taken, take_socket
 from cometware.servers.behind import behind
 
 
@@ -28,9 +29,10 @@ class StockPywsgi(Parking):
     def take(self, environ: dict[str, Any]) -> Taken:
         """Detach the socket; what the server still does with it then meets nothing."""
         self.socket.setblocking(False)
-        early = self._rfile.read1(65536) or b""
-        sock = RawSocket(fileno=self.socket.detach())
-        bury(self.socket)
+        early = b""
+        with suppress(SSLWantReadError):
+            early = self._rfile.read1(65536) or b""
+        sock, decrypted = take_socket(self.socket)
         self._rfile.close()
         if self._stream is not self._rfile:  # of a request's body, nothing is left to be discarded
             self._stream.content_length, self._stream.chunked_input = 0, False
@@ -40,7 +42,7 @@ class StockPywsgi(Parking):
             websocket.stream = None
         if getattr(self._handler, "response_headers", "") is None:  # gunicorn's access log goes through them
             self._handler.response_headers = []
-        return Taken(sock, early)
+        return Taken(sock, early + decrypted)
 
 
 def find_stock_pywsgi(environ: dict[str, Any], start_response: Any) -> Server | None:

@@ -10,6 +10,7 @@ import re
 import secrets
 import select
 import socket
+import ssl
 import time
 from collections import deque
 from collections.abc import Collection
@@ -17,7 +18,7 @@ from types import TracebackType
 from typing import Any, ClassVar, TypeVar
 from urllib.parse import urlencode
 
-from tests.live.http import Body, Frames, Handshake, Head, connect, drop, request
+from tests.live.http import Body, Frames, Handshake, Head, drop, request
 from tests.live.server import LIMIT_SECONDS, Server
 
 Shape = dict[str, Any]
@@ -33,6 +34,9 @@ def await_readable(sockets: Collection[socket.socket], seconds: float) -> list[s
     poll = select.poll()
     for sock in sockets:
         poll.register(sock, select.POLLIN)
+    pending = [sock for sock in sockets if isinstance(sock, ssl.SSLSocket) and sock.pending()]
+    if pending:
+        return pending  # what has been decrypted, no poll sees
     ready = {fd for fd, _ in poll.poll(max(0, seconds) * 1000)}
     return [sock for sock in sockets if sock.fileno() in ready]
 
@@ -172,7 +176,7 @@ class Client:
 
     def send_shape(self, shape: Any) -> None:
         """Send by POST, each time on a connection of its own."""
-        sock = connect(self.server.port)
+        sock = self.server.connect()
         headers = self.headers | {"Content-Type": "application/json"}
         self._mark = new_key()
         sock.sendall(request("POST", f"{self.root}?mark={self._mark}", headers, json.dumps(shape).encode()))
@@ -287,7 +291,7 @@ class WebSocket(Client):
         headers = self._handshake.headers if self.cookie is None else self._handshake.headers | {"Cookie": self.cookie}
         self._body = Body()
         self.frames: Frames | None = None
-        self._sock = connect(self.server.port, receive_buffer=self.receive_buffer)
+        self._sock = self.server.connect(receive_buffer=self.receive_buffer)
         self._sock.sendall(request("GET", self.target(), headers))
 
     def target(self, **more: Any) -> str:
@@ -343,7 +347,7 @@ class _Response(Client):
         return self.headers
 
     def begin(self) -> None:
-        self._sock = connect(self.server.port, receive_buffer=self.receive_buffer)
+        self._sock = self.server.connect(receive_buffer=self.receive_buffer)
         self._ask()
 
     @property
@@ -436,7 +440,7 @@ class LongPoll(_Response):
     def listen(self) -> None:
         if not self._asking:
             if self._sock is None:
-                self._sock = connect(self.server.port, receive_buffer=self.receive_buffer)
+                self._sock = self.server.connect(receive_buffer=self.receive_buffer)
             self._asking = True
             self._ask()
 

@@ -8,6 +8,8 @@ import os
 import re
 import selectors
 import signal
+import socket
+import ssl
 import subprocess
 import sys
 import tempfile
@@ -19,6 +21,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 from urllib.parse import urlencode
+
+from tests.live.http import connect
 
 ROOT = Path(__file__).parents[2]
 START_SECONDS = 60
@@ -50,6 +54,8 @@ class Server:
     transports: Sequence[str] = ("websocket", "sse", "stream", "poll")
     is_serial = False
     says_101 = False
+    tls: ssl.SSLContext | None = None
+    """How its clients speak TLS, if it ends that itself."""
 
     def __init__(self, process: subprocess.Popen[str], port: int, errors: IO[str], excused: str = "") -> None:
         self.pid = process.pid
@@ -66,12 +72,20 @@ class Server:
     ) -> tuple[int, http.client.HTTPMessage, bytes]:
         """Make one plain HTTP request, on a connection of its own."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=2 * LIMIT_SECONDS)
+        if self.tls is not None:
+            seconds = 2 * LIMIT_SECONDS
+            connection = http.client.HTTPSConnection("127.0.0.1", self.port, timeout=seconds, context=self.tls)
         try:
             connection.request(method, path, body, headers or {})
             response = connection.getresponse()
             return response.status, response.headers, response.read()
         finally:
             connection.close()
+
+    def connect(self, *, receive_buffer: int = 0) -> socket.socket:
+        """Open a connection, with TLS if it is spoken here."""
+        sock = connect(self.port, receive_buffer=receive_buffer)
+        return sock if self.tls is None else self.tls.wrap_socket(sock, server_hostname="localhost")
 
     def get(self, path: str, **query: Any) -> Any:
         """Return what a view of the application shows, decoded."""
@@ -206,7 +220,7 @@ class _Output:
         descriptor = self._errors.fileno()
         for line in self._lines:
             os.pwrite(descriptor, line.encode(), os.fstat(descriptor).st_size)
-            found = re.search(r"http://127\.0\.0\.1:(\d+)", line)
+            found = re.search(r"https?://127\.0\.0\.1:(\d+)", line)
             if found is not None and not self._told.done():
                 self._told.set_result(int(found[1]))
         if not self._told.done():
@@ -219,7 +233,7 @@ def _port(process: subprocess.Popen[str], errors: IO[str]) -> int:
     with selectors.DefaultSelector() as selector:
         selector.register(process.stdout, selectors.EVENT_READ)
         line = process.stdout.readline() if selector.select(START_SECONDS) else ""
-    found = re.search(r"http://127\.0\.0\.1:(\d+)", line)
+    found = re.search(r"https?://127\.0\.0\.1:(\d+)", line)
     if found is None:
         errors.seek(0)
         raise AssertionError(f"the server did not say where it listens: {line!r}\n{errors.read()}")

@@ -7,7 +7,6 @@ Each is a few lines of configuration for the real program, or one of our own tha
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -16,6 +15,8 @@ from pathlib import Path
 from typing import Literal
 
 from foreground import find_program, listening
+
+from tests.live.certificate import write_certificate
 
 HOSTILE = Path(__file__).with_name("hostile.py")
 APACHE_MODULES = Path("/usr/lib/apache2/modules")
@@ -265,19 +266,6 @@ PROXIES: dict[str, Proxy] = {
     "cuts_idle": Proxy(cuts_idle, "passes", "at once", "at once"),
     "resets_every_third": Proxy(resets_every_third, "passes", "at once", "at once"),
 }
-
-
-def write_certificate(folder: Path) -> None:
-    """Write a self-signed certificate: `certificate.pem`, `key.pem`, and `both.pem` for HAProxy."""
-    key, certificate = folder / "key.pem", folder / "certificate.pem"
-    command = "req -x509 -nodes -days 2 -subj /CN=localhost -newkey ec -pkeyopt ec_paramgen_curve:prime256v1"
-    names = ["-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"]
-    subprocess.run(
-        [find_program("openssl"), *command.split(), *names, "-keyout", key, "-out", certificate],
-        check=True,
-        capture_output=True,
-    )
-    (folder / "both.pem").write_text(certificate.read_text() + key.read_text())
 
 
 @contextmanager

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
 
+from tests.live.certificate import folder, trusting
 from tests.live.server import START_SECONDS, Server, serve
 from tests.proxies.foreground import free_port
 
@@ -36,6 +37,7 @@ class Kind:
     held: int | None = None
     is_serial: bool = False
     says_101: bool = False
+    tls: bool = False
     hides_client: bool = False
     """Can nobody see that a client has gone?"""
 
@@ -47,8 +49,11 @@ class Kind:
     def serve(self, limits: dict[str, Any]) -> Iterator[Server]:
         """Run it for the length of the block."""
         port = str(free_port())
-        with serve(limits, command=[part.format(port=port) for part in self.command]) as server:
-            await_accepting(server.port)
+        pem = str(folder() / "both.pem") if self.tls else ""
+        with serve(limits, command=[part.format(port=port, pem=pem) for part in self.command]) as server:
+            server.tls = trusting() if self.tls else None
+            if not self.tls:
+                await_accepting(server.port)
             server.name, server.transports = self.name, self.transports
             server.is_serial, server.says_101 = self.is_serial, self.says_101
             yield server
@@ -68,6 +73,21 @@ def await_accepting(port: int) -> None:
 
 OURS = Kind("`cometware serve`, `handler_class=cometware.Handler`", (), "pywsgi", ALL)
 KINDS = (
+    Kind(
+        "`cometware serve --certfile`",
+        (*_PYTHON, "cometware", "serve", _APP, "--bind", "0", "--certfile", "{pem}"),
+        "pywsgi",
+        ALL,
+        tls=True,
+    ),
+    Kind("stock `gevent.pywsgi`, `certfile=`", (*_LAUNCH, "pywsgi", _APP, "{pem}"), "pywsgi", ALL, tls=True),
+    Kind(
+        "`gunicorn -k gevent --certfile`",
+        (*_GUNICORN, "-k", "gevent", "--certfile", "{pem}"),
+        "gunicorn gevent",
+        ALL,
+        tls=True,
+    ),
     Kind("stock `gevent.pywsgi`", (*_LAUNCH, "pywsgi"), "pywsgi", ALL),
     Kind("`gevent.pywsgi` with gevent-websocket", (*_LAUNCH, "geventwebsocket"), "pywsgi", ALL, says_101=True),
     Kind("`gunicorn -k gevent`", (*_GUNICORN, "-k", "gevent"), "gunicorn gevent", ALL),

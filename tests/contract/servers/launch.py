@@ -8,14 +8,14 @@ import warnings
 from typing import Any
 
 
-def main(kind: str, application: str = "tests.live.app:app") -> None:
+def main(kind: str, application: str = "tests.live.app:app", pem: str = "") -> None:
     if kind in ("pywsgi", "geventwebsocket"):
         from gevent import monkey
 
         monkey.patch_all()
     module, _, name = application.partition(":")
     app = getattr(importlib.import_module(module), name)
-    server: Any = globals()[kind](app)
+    server: Any = globals()[kind](app, certfile=pem, keyfile=pem) if pem else globals()[kind](app)
     if kind == "cheroot":
         server.prepare()
         print(f"{kind} on http://127.0.0.1:{server.bind_addr[1]}", flush=True)  # noqa: T201
@@ -23,14 +23,14 @@ def main(kind: str, application: str = "tests.live.app:app") -> None:
         return
     if hasattr(server, "start"):
         server.start()
-    print(f"{kind} on http://127.0.0.1:{server.server_port}", flush=True)  # noqa: T201
+    print(f"{kind} on http{'s' if pem else ''}://127.0.0.1:{server.server_port}", flush=True)  # noqa: T201
     server.serve_forever()
 
 
-def pywsgi(app: Any) -> Any:
+def pywsgi(app: Any, **tls: Any) -> Any:
     from gevent.pywsgi import WSGIServer
 
-    return WSGIServer(("127.0.0.1", 0), app, log=None)
+    return WSGIServer(("127.0.0.1", 0), app, log=None, **tls)
 
 
 def geventwebsocket(app: Any) -> Any:
