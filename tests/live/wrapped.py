@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Any
 
 from flask import Flask
+from opentelemetry.instrumentation.wsgi import OpenTelemetryMiddleware
 from werkzeug.middleware.dispatcher import DispatcherMiddleware
 from werkzeug.middleware.proxy_fix import ProxyFix
+from whitenoise import WhiteNoise
 
 from cometware import Channel, Cometware
 from tests.live.app import app as site
@@ -43,6 +46,9 @@ class Instrumented:
 
 
 proxy_fix = ProxyFix(site)
+white_noise = WhiteNoise(site, root=str(Path(__file__).parent), prefix="static/")
+telemetry = OpenTelemetryMiddleware(site)
+packages = ProxyFix(OpenTelemetryMiddleware(white_noise))
 closure = around(site)
 instrumented = Instrumented(site)
 everything = ProxyFix(Instrumented(around(site)))
