@@ -362,6 +362,7 @@
 
   // The ladder: of each rung the first kind that the browser has.
   var RUNGS = [['websocket'], ['stream', 'xhr', 'eventsource'], ['poll', 'jsonp', 'short']];
+  var OFFERED = ['websocket', 'stream', 'poll']; // the rungs, as a server names them that has them
 
   var JOINING = 1, LEADER = 2, FOLLOWER = 3, ALONE = 4;
   var RESERVED = /^(open|close|error|reset|transport|ping|reconnect|.{257,})$/;
@@ -413,7 +414,7 @@
     // How we are connected: the link that serves us, those that want to, and what we learnt about them.
     var serving = null, racing = [], isOpen = 0, ended = 0, away = 0, everOpen = 0, asked = 0;
     var round = 0, retryTimer = 0, retryAfter = 0, why = 'start';
-    var preferred = '', worked = {}, plain = 0, deaths = 0, banned = 0, stalls = 0, cuts = 0, upgrades = 0, upgradeTimer = 0;
+    var preferred = '', worked = {}, plain = 0, deaths = 0, banned = 0, stalls = 0, cuts = 0, upgrades = 0, upgradeTimer = 0, offers = null;
     // Who counts our messages, our key or the tab that leads; and what tabs know of each other: see "One connection".
     var counter = '', tab = random(), said = 0, role = 0, group, followed = { over: 1 }, sharedKey, release, waiting;
     var outbox = {}, taken = {};
@@ -459,6 +460,7 @@
       each(RUNGS, function (kinds, rung) {
         var here = [];
         each(kinds, function (name) {
+          if (!options.transports && offers && find(offers, OFFERED[rung]) < 0) return;
           if (options.transports ? find(options.transports, name) >= 0 : name !== 'short') {
             if (usable[name](cross)) here.push(name);
           }
@@ -600,6 +602,7 @@
 
     function forget() {
       preferred = '';
+      offers = null;
       memory(kept, null);
     }
 
@@ -651,7 +654,7 @@
       worked[link.name] = 1;
       link.lasts = later(times.useful, function () {
         round = 0;
-        if (!options.transports) memory(kept, { name: preferred, until: now() + times.remember });
+        if (!options.transports) memory(kept, { name: preferred, offers: offers, until: now() + times.remember });
       });
       if (isStream(link)) prove(link);
       change(link.name, link.hop || (old ? 'upgrade' : why));
@@ -751,10 +754,20 @@
       link.useless = 1;
       self.client = info.client;
       greeting = info;
+      know(info.server && info.server.transports);
       if (info.recovered === false || !position) start(info.position);
       if (link.name === 'shared') counter = link.who;
       else count(link, info.accepted);
       win(link, info.recovered);
+    }
+
+    // What this server cannot carry is not tried again, nor by the next page: each try would be an error in the browser's console.
+    function know(transports) {
+      if (!transports || !transports.length || options.transports) return;
+      var lacks = find(transports, OFFERED[0]) < 0 || find(transports, OFFERED[1]) < 0;
+      if (!lacks && !offers) return;
+      offers = lacks ? transports : null;
+      memory(kept, lacks ? { offers: offers, until: now() + times.remember } : null);
     }
 
     function count(link, n) { // how much of ours was accepted, says whoever counts
@@ -1260,7 +1273,10 @@
       owed = one.n;
     });
     var remembered = options.remember !== false && memory(kept);
-    if (remembered && remembered.until > now()) preferred = remembered.name;
+    if (remembered && remembered.until > now()) {
+      preferred = remembered.name;
+      offers = remembered.offers;
+    }
     connect();
   }
 
