@@ -2,7 +2,7 @@
 
 Environment: `CHANNEL` and `NAME` are the channel's URL and name, `LIMITS` is JSON for `cometware.Limits`, `SUBPROTOCOLS` a
 list with spaces between, `JOURNAL` the folder of a journal that several workers share, `ADDRESSES` JSON for
-`Cometware(addresses=…)`. A connection's query steers
+`Cometware(addresses=…)`, `THREADS` its `threads`. A connection's query steers
 `on_open`: `refuse=<status>`, `gate=<name>` waits until a test opens that gate, `room=<name>` joins.
 """
 
@@ -262,4 +262,5 @@ app.wsgi_app = Cometware(  # type: ignore[method-assign]
     subprotocols=os.environ.get("SUBPROTOCOLS", "").split(),
     publish_token="a secret",
     addresses=json.loads(os.environ.get("ADDRESSES", "null")),
+    threads=int(os.environ["THREADS"]) if "THREADS" in os.environ else None,
 )

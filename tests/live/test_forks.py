@@ -35,6 +35,7 @@ def cases() -> Iterator[object]:
     for how in ("process", "fork", "executor", "pool"):
         yield pytest.param(GTHREAD, PULLED, how, id=f"gthread-{how}", marks=() if how == "process" else full)
     yield pytest.param((*OURS, "--workers", "2"), PARKED, "process", id="workers-process", marks=full)
+    yield pytest.param(("env", "GEVENT_NOWAITPID=1", "THREADS=4", *OURS), PARKED, "process", id="threads-process", marks=full)
     yield pytest.param((*GEVENT, "--preload"), PARKED, "process", id="preload-process", marks=full)
     yield pytest.param(FLASK, PULLED, "process", id="flask-process", marks=full)
 
