@@ -37,6 +37,8 @@ INBOX_MESSAGES = 1000
 """How many messages wait for the caller; then nothing more is read."""
 LIFE_SECONDS = 5.0
 """How often the server is told that we live, though we do not read."""
+_GOODBYE_SECONDS = 0.25
+"""How long the goodbye of a client that never opened is waited for; it goes on behind that."""
 
 
 class Heard(NamedTuple):
@@ -442,9 +444,11 @@ class Kept:
 
     def _say_goodbye(self, link: Link | None) -> None:
         """Tell the server that this client does not come back. One that never opened may have reached it all the same: who
-        gave that up is not kept waiting."""
+        gave that up is kept waiting for no longer than an answer usually takes."""
         if link is None and not self._opened:
-            threading.Thread(target=self._poster.goodbye, name="cometware goodbye", daemon=True).start()
+            goodbye = threading.Thread(target=self._poster.goodbye, name="cometware goodbye", daemon=True)
+            goodbye.start()
+            goodbye.join(_GOODBYE_SECONDS)
         elif link is None:
             self._poster.goodbye()
         elif link.is_duplex:

@@ -36,8 +36,8 @@ class Answer(NamedTuple):
 class Line:
     """An open socket with what has been read from it. Every wait has a limit."""
 
-    def __init__(self, port: int) -> None:
-        self.sock = connect(port)
+    def __init__(self, port: int, sock: socket.socket | None = None) -> None:
+        self.sock = connect(port) if sock is None else sock
         self.sock.settimeout(LIMIT_SECONDS)
         self._buffer = b""
 

@@ -93,8 +93,9 @@ def test_a_client_with_two_connections_is_here_until_the_last_has_ended(server: 
 
 def test_a_stopped_process_with_a_websocket_is_noticed_by_its_silence(hasty_server: Server) -> None:
     program = (
-        "import sys, types; from tests.live.clients import WebSocket\n"
-        "client = WebSocket(types.SimpleNamespace(port=int(sys.argv[1]), says_101=False)); client.open()\n"
+        "import sys, types; from tests.live.clients import WebSocket; from tests.live.http import connect\n"
+        "port = int(sys.argv[1]); dial = lambda **options: connect(port, **options)\n"
+        "client = WebSocket(types.SimpleNamespace(port=port, says_101=False, connect=dial)); client.open()\n"
         "print(client.id, flush=True); client.heartbeat(); print('alive', flush=True); client.receive(600)\n"
     )
     command = [sys.executable, "-c", program, str(hasty_server.port)]

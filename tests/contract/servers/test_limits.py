@@ -161,7 +161,7 @@ def test_idle_clients_hold_no_greenlet_and_no_thread(kind: Kind, server: Server,
 @of(PARKING)
 @pytest.mark.parametrize("body", [{"content_length": "5"}, {"transfer_encoding": "chunked"}], ids=["length", "chunks"])
 def test_the_body_of_a_request_whose_socket_is_parked_is_passed_over(kind: Kind, server: Server, body: dict[str, str]) -> None:
-    with Line(server.port) as line:
+    with Line(server.port, server.connect()) as line:
         line.send(request(target="/comet?transport=stream", **body) + b"5\r\nhello\r\n0\r\n\r\n")
         assert line.head().status == 200
         assert line.chunk().startswith(b'{"open":')
